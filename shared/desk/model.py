@@ -1,0 +1,380 @@
+"""The desk: everything an administrator says about one helpdesk, as frozen values.
+
+Pure: nothing here reads a file or a clock. `shared.desk.load` makes a `Desk` from YAML, `shared.desk.checks`
+judges what fields say about each other; a `Desk` that a service holds has passed both.
+
+`title` is the name of the setting in OTRS and Ligero, `description` what it means: the JSON Schema and
+`docs/desk.md` are generated from them.
+"""
+
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+from shared.desk.values import (
+    Address,
+    Fragment,
+    Interval,
+    Line,
+    SecretName,
+    Size,
+    StartFrom,
+    SystemId,
+    TextFile,
+    TimeZone,
+    expected,
+    is_address,
+)
+
+Language = Literal["en", "es", "pt-BR"]
+AccountType = Literal["imap", "imaps", "imaptls", "pop3", "pop3s", "pop3tls"]
+OutboundType = Literal["smtp", "smtps", "smtptls", "sendmail", "none"]
+After = Literal["seen", "move", "delete", "keep"]
+FollowUp = Literal["possible", "reject", "new_ticket"]
+FollowUpFrom = Literal["anyone", "participants", "authenticated"]
+AutoResponseType = Literal["auto_reply", "auto_reject", "auto_follow_up", "auto_reply_new_ticket", "auto_remove"]
+
+SHIPPED_ADDRESS = "carteiro@localhost"
+"""Stands where the administrator has not named an address yet; `desk check` warns of it."""
+IMPLICIT_QUEUE = "Raw"
+"""OTRS's default queue; it exists even where the desk does not name it, so no mail is without a queue."""
+
+_PORTS: dict[str, int] = {
+    "imap": 143, "imaps": 993, "imaptls": 143, "pop3": 110, "pop3s": 995, "pop3tls": 110,
+    "smtp": 25, "smtps": 465, "smtptls": 587, "sendmail": 0, "none": 0,
+}  # fmt: skip
+
+
+def _port(data: dict[str, Any]) -> int:
+    return _PORTS[data["type"]]
+
+
+def _after(data: dict[str, Any]) -> After:
+    return "keep" if data["type"].startswith("pop3") else "seen"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Secret(_Part):
+    """Where a password is found; the desk never contains one."""
+
+    secret: SecretName = Field(description="Name of a file in the folder CARTEIRO_SECRETS.")
+
+
+class Ticket(_Part):
+    """Ticket numbers and how they stand in a subject."""
+
+    hook: Line = Field("Ticket#", title="Ticket::Hook", description="Word before a ticket number in a subject.")
+    hook_divider: Fragment = Field(
+        "", title="Ticket::HookDivider", description="Characters between the hook and the number."
+    )
+    subject_format: Literal["left", "right", "none"] = Field(
+        "left",
+        title="Ticket::SubjectFormat",
+        description="Side of the subject on which the ticket number stands.",
+    )
+    subject_size: int = Field(
+        100,
+        ge=1,
+        le=998,
+        title="Ticket::SubjectSize",
+        description="Characters of a subject that an answer keeps.",
+    )
+    subject_re: Fragment = Field(
+        "Re",
+        title="Ticket::SubjectRe",
+        description="Word before the subject of a reply; empty: neither added nor cleaned.",
+    )
+    subject_fwd: Fragment = Field(
+        "Fwd", title="Ticket::SubjectFwd", description="Word before the subject of a forwarded article."
+    )
+    number_generator: Literal["date_checksum"] = Field(
+        "date_checksum",
+        title="Ticket::NumberGenerator",
+        description="How ticket numbers are made: date, system_id, counter of the day, check digit.",
+    )
+    system_id: SystemId = Field(
+        "10",
+        title="SystemID",
+        description="Digits that tell this system's ticket numbers from those of others.",
+    )
+    check_system_id: bool = Field(
+        True,
+        title="CheckSystemID",
+        description="Whether a number with another system's digits is no ticket number here.",
+    )
+
+
+class Queue(_Part):
+    """A queue: what happens to replies, and who is told."""
+
+    follow_up: FollowUp = Field(
+        "possible", title="Follow up Option", description="What a mail to a closed ticket does."
+    )
+    follow_up_from: FollowUpFrom = Field(
+        "participants",
+        description="Who may add to a ticket by mail: whoever knows its number, those who take part in it, "
+        "or only senders whose address is proven.",
+    )
+    follow_up_lock: bool = Field(
+        False,
+        title="Ticket lock after a follow up",
+        description="Whether a closed ticket is locked to its owner when a mail reopens it.",
+    )
+    system_address: Address | None = Field(
+        None,
+        title="System address",
+        description="Sender of the queue's mails; without it the first system address that leads here.",
+    )
+    agents: tuple[Line, ...] = Field((), description="Names of the agents who are told of mails in this queue.")
+
+
+class SystemAddress(_Part):
+    """An address of ours: mail to it goes to a queue, answers of the queue come from it."""
+
+    name: Line = Field(title="Display name", description="Real name beside the address in From.")
+    queue: Line = Field(title="Queue", description="Queue of the mails to this address.")
+    outbound: Line | None = Field(
+        None, description="Outbound account of the mails from this address; without it the default one."
+    )
+
+
+class Account(_Part):
+    """A mailbox that is watched."""
+
+    type: AccountType = Field(
+        title="Type",
+        description="Protocol; the ending s means TLS from the first byte, the ending tls STARTTLS.",
+    )
+    host: Line = Field(title="Host", description="Name of the mail server.")
+    port: int = Field(
+        ge=1, le=65535, default_factory=_port, description="Port of the mail server; by default that of the type."
+    )
+    user: Line = Field(title="Username", description="Name to log in with.")
+    password: Secret = Field(title="Password", description="The secret that holds the password.")
+    tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
+    folder: Line = Field("INBOX", title="IMAP Folder", description="Folder that is watched (IMAP only).")
+    dispatch: Literal["by_to"] | None = Field(
+        None,
+        title="Dispatching",
+        description="`by_to`: the recipient of a mail decides its queue; stands instead of `queue`.",
+    )
+    queue: Line | None = Field(
+        None, title="Queue", description="Queue of every mail of this account; stands instead of `dispatch`."
+    )
+    trusted: bool = Field(
+        False, title="Trusted", description="Whether filters and control headers apply to this account's mail."
+    )
+    interval: Interval = Field(
+        timedelta(minutes=10),
+        title="Daemon::SchedulerCronTaskManager::Task###MailAccountFetch",
+        description="Time between two looks into the mailbox; beside IDLE a safety net.",
+    )
+    idle: bool = Field(True, description="Whether the server is asked to tell of new mail at once (IMAP IDLE).")
+    start_from: StartFrom = Field(
+        "now",
+        description="Oldest mail that is fetched: what comes from the first start on, all, or from a date on.",
+    )
+    after: After = Field(
+        default_factory=_after,
+        description="What is done with a mail on the server once it is safe here; by default `seen`, with POP3 `keep`.",
+    )
+    move_to: Line | None = Field(None, description="Folder for fetched mails (`after: move` only).")
+    max_size: Size = Field(
+        32 * 1024**2,
+        title="PostMasterMaxEmailSize",
+        description="Largest mail that is fetched; a larger one stays on the server and is reported once.",
+    )
+
+    @property
+    def is_imap(self) -> bool:
+        return self.type.startswith("imap")
+
+
+class Outbound(_Part):
+    """A way out for mail."""
+
+    type: OutboundType = Field(
+        title="SendmailModule",
+        description="Transport; `none` composes and records but delivers to nobody.",
+    )
+    host: Line | None = Field(
+        None, title="SendmailModule::Host", description="Name of the SMTP server (SMTP types only)."
+    )
+    port: int = Field(
+        ge=0,
+        le=65535,
+        default_factory=_port,
+        title="SendmailModule::Port",
+        description="Port of the SMTP server; by default that of the type.",
+    )
+    user: Line | None = Field(None, title="SendmailModule::AuthUser", description="Name to log in with.")
+    password: Secret | None = Field(
+        None, title="SendmailModule::AuthPassword", description="The secret that holds the password."
+    )
+    tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
+    default: bool = Field(False, description="Whether mails leave here when their address names no account.")
+
+
+class AutoResponse(_Part):
+    """An automatic answer to customers; each queue has at most one of each type."""
+
+    type: AutoResponseType = Field(title="Type", description="The occasion on which it is sent.")
+    queues: tuple[Line, ...] = Field(
+        min_length=1, title="Queues <-> Auto Responses", description="Queues that send it."
+    )
+    subject: Line = Field(title="Subject", description="Subject, before the ticket number is put to it.")
+    text: TextFile = Field(title="Response", description="Name of a file beside the desk that holds the text.")
+
+
+class Notifications(_Part):
+    """Sender of the notifications to agents."""
+
+    sender_name: Line = Field(
+        "Carteiro", title="NotificationSenderName", description="Real name in From of agents' notifications."
+    )
+    sender_email: Address = Field(
+        SHIPPED_ADDRESS, title="NotificationSenderEmail", description="Address in From of agents' notifications."
+    )
+
+
+class Agent(_Part):
+    """Somebody who works on tickets."""
+
+    name: Line = Field(title="Firstname, Lastname", description="Real name.")
+    email: Address = Field(title="Email", description="Address for notifications.")
+    language: Language | None = Field(
+        None, title="Language", description="Language of notifications; without it the desk's."
+    )
+
+
+class NotifiedAgent(NamedTuple):
+    """An agent as the mailer needs one; `login` is the name in the desk, `language` is settled."""
+
+    login: str
+    name: str
+    email: str
+    language: Language
+
+
+class Mailbox(NamedTuple):
+    """A real name with its address, for a From header."""
+
+    name: str
+    address: str
+
+
+class Desk(_Part):
+    """One helpdesk."""
+
+    language: Language = Field(
+        "en", title="DefaultLanguage", description="Language of texts where the reader has none of his own."
+    )
+    time_zone: TimeZone = Field(
+        "UTC", title="OTRSTimeZone", description="Time zone of ticket numbers and of dates in texts."
+    )
+    postmaster_default_queue: Line = Field(
+        IMPLICIT_QUEUE,
+        title="PostmasterDefaultQueue",
+        description="Queue of mails to no address of ours; `Raw` need not be listed under `queues`.",
+    )
+    postmaster_max_emails: int = Field(
+        40,
+        ge=1,
+        title="PostmasterMaxEmails",
+        description="Automatic answers to one address on one day.",
+    )
+    postmaster_max_emails_per_address: dict[Address, int] = Field(
+        {},
+        title="PostmasterMaxEmailsPerAddress",
+        description="The same for single addresses; 0 means no limit.",
+    )
+    ticket: Ticket = Field(Ticket(), description="Ticket numbers and subjects.")
+    queues: dict[Line, Queue] = Field({}, title="Queues", description="Queues by name.")
+    system_addresses: dict[Address, SystemAddress] = Field(
+        {}, title="System Email Addresses", description="Own addresses."
+    )
+    accounts: dict[Line, Account] = Field(
+        {}, title="PostMaster Mail Accounts", description="Watched mailboxes by name."
+    )
+    outbound: dict[Line, Outbound] = Field({}, title="Core::Sendmail", description="Ways out by name.")
+    auto_responses: dict[Line, AutoResponse] = Field(
+        {}, title="Auto Responses", description="Automatic answers by name; without any nobody is answered."
+    )
+    notifications: Notifications = Field(Notifications(), description="Sender of agents' notifications.")
+    agents: dict[Line, Agent] = Field({}, title="Agents", description="Agents by name.")
+    filters: dict[str, JsonValue] = Field(
+        {}, title="PostMaster Filters", description="Must be empty: filters are not available in this version."
+    )
+
+    @field_validator("filters")
+    @classmethod
+    def _no_filters(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if value:  # ignored silently, a filter against spam or loops would be believed to work
+            raise expected("nothing here: filters are not available in this version")
+        return value
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def default_queue(self) -> str:
+        return self.postmaster_default_queue
+
+    def queue(self, name: str) -> Queue | None:
+        """The queue of that name; `Raw` always exists; None means the desk does not know it."""
+        return self.queues.get(name) or (Queue() if name == IMPLICIT_QUEUE else None)
+
+    def queue_for_recipient(self, address: str) -> str | None:
+        """Name of the queue that a system address leads to; None for an address that is not ours."""
+        found = self.system_addresses.get(address.lower())
+        return found.queue if found else None
+
+    def sender_of_queue(self, queue: str) -> Mailbox | None:
+        """From of the queue's mails to customers; None: the queue has no address and answers nobody."""
+        own = self.queue(queue)
+        address = own.system_address if own else None
+        if address is None:
+            address = next((key for key, value in self.system_addresses.items() if value.queue == queue), None)
+        found = self.system_addresses.get(address) if address else None
+        return Mailbox(found.name, address) if found and address else None
+
+    def auto_response(self, queue: str, kind: AutoResponseType) -> tuple[str, AutoResponse] | None:
+        """Name and definition of the queue's answer of that type."""
+        for name, response in self.auto_responses.items():
+            if response.type == kind and queue in response.queues:
+                return name, response
+        return None
+
+    def agents_of_queue(self, queue: str) -> tuple[NotifiedAgent, ...]:
+        own = self.queue(queue)
+        logins = dict.fromkeys(own.agents) if own else {}
+        known = [(login, self.agents[login]) for login in logins if login in self.agents]
+        return tuple(NotifiedAgent(k, a.name, a.email, a.language or self.language) for k, a in known)
+
+    def outbound_for(self, sender: str) -> tuple[str, Outbound]:
+        """Name and account by which mail from this address leaves; ("none", type none) where none is named."""
+        address = self.system_addresses.get(sender.lower())
+        if address and address.outbound in self.outbound:
+            return address.outbound, self.outbound[address.outbound]
+        named = ((name, account) for name, account in self.outbound.items() if account.default)
+        return next(named, ("none", Outbound(type="none")))
+
+    @cached_property
+    def own_addresses(self) -> frozenset[str]:
+        """Lower-case addresses that are ours: mail from them is answered by nobody."""
+        users = [account.user for account in self.accounts.values()]
+        users += [account.user for account in self.outbound.values() if account.user]
+        found = (user.lower() for user in users if is_address(user))
+        return frozenset((*self.system_addresses, self.notifications.sender_email, *found))
+
+    def max_answers(self, address: str) -> int | None:
+        """Automatic answers that address gets on one day; None: no limit."""
+        own = self.postmaster_max_emails_per_address.get(address.lower())
+        return self.postmaster_max_emails if own is None else own or None
