@@ -1,0 +1,314 @@
+"""Every shape that travels on a topic: the contract between the services.
+
+Written strictly, read tolerantly: unknown fields are ignored, a missing field has a default that is right for
+events written before it existed. A change whose neglect would be wrong needs a new topic version. One recorded
+sample per topic and version stays readable for ever (`tests/contract/samples`). `docs/events.md` is generated
+from this file: the docstring of a struct is its description there.
+
+Ids are bigints in the database and strings here; times are RFC 3339, UTC.
+"""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, NamedTuple
+
+from msgspec import Struct
+
+INLINE_LIMIT = 256 * 1024
+"""Raw mail up to this size travels inside `mail.received.v1`; above it a reference does (bytes)."""
+
+Headers = list[tuple[str, bytes]]
+
+
+class UnknownFact(Exception):
+    """A type that this version does not know: skipped and counted, never a dead letter."""
+
+
+class Origin(StrEnum):
+    LIVE = "live"
+    BACKFILL = "backfill"
+
+
+class Kind(StrEnum):
+    """What a mail is."""
+
+    HUMAN = "human"
+    AUTOMATIC = "automatic"
+    OUT_OF_OFFICE = "out_of_office"
+    BOUNCE = "bounce"
+    LIST = "list"
+    LOOP = "loop"
+    SPAM = "spam"
+
+
+class Action(StrEnum):
+    """What the dispatcher wants done. An unknown value makes the partition wait: the writer is newer."""
+
+    DISPATCH = "dispatch"
+    IGNORE = "ignore"
+    QUARANTINE = "quarantine"
+    OVERSIZE = "oversize"
+
+
+class Check(StrEnum):
+    """The thread checks, in the order in which their candidates are tried."""
+
+    BOUNCE = "bounce"
+    SUBJECT_NUMBER = "subject_number"
+    PLUS_ADDRESS = "plus_address"
+    SIGNED_MESSAGE_ID = "signed_message_id"
+    IN_REPLY_TO = "in_reply_to"
+    REFERENCES = "references"
+
+
+class ReceivedMail(NamedTuple):
+    """A raw mail on `mail.received.v1`: plain headers beside the bytes as fetched.
+
+    `uidvalidity` is None for POP3 and stdin, `uid` is the UID, the UIDL or the raw hash. `raw` is empty when
+    `raw_ref` names an object; of an `oversize` mail it is the header block only. `size` in bytes.
+    """
+
+    account: str
+    folder: str
+    uidvalidity: int | None
+    uid: str
+    size: int
+    sha256: str
+    received_at: datetime
+    origin: Origin
+    raw: bytes
+    raw_ref: str = ""
+    oversize: bool = False
+    replay_of: str = ""
+
+    @property
+    def transport_key(self) -> str:
+        """Identity of this delivery on its server, hex SHA-256: outlives retention and names nobody."""
+        return transport_key(self.account, self.folder, self.uidvalidity, self.uid)
+
+
+def transport_key(account: str, folder: str, uidvalidity: int | None, uid: str) -> str:
+    parts = (account, folder, "" if uidvalidity is None else str(uidvalidity), uid)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Party(Struct, frozen=True):
+    """A mailbox: display name (may be empty) and address."""
+
+    name: str
+    address: str
+
+
+class AttachmentInfo(Struct, frozen=True):
+    """An attachment's metadata; `size` in bytes of the decoded content. Never its bytes."""
+
+    filename: str
+    content_type: str
+    size: int
+    inline: bool = False
+    content_id: str = ""
+
+
+class TraceStep(Struct, frozen=True):
+    """One line of the decision's trace: what was looked at, what was seen, what came of it."""
+
+    check: str
+    saw: str
+    result: str
+
+
+class BouncedRecipient(Struct, frozen=True):
+    address: str
+    status: str = ""
+    permanent: bool = True
+
+
+class Classification(Struct, frozen=True):
+    """What a mail is, with the reasons (rule and header) that say so."""
+
+    kind: Kind
+    reasons: list[str] = []
+    bounced: list[BouncedRecipient] = []
+
+    @property
+    def automatic(self) -> bool:
+        return self.kind is not Kind.HUMAN
+
+
+class Candidate(Struct, frozen=True):
+    """Evidence of a thread: a ticket number, a ticket id or a message id, and the check that found it.
+
+    `value` is the ticket number (subject_number, plus_address), the ticket id (signed_message_id) or a message
+    id with its angle brackets (bounce, in_reply_to, references). `proves_sender`: a signed id of ours, which
+    admits the article whoever sent it.
+    """
+
+    check: Check
+    value: str
+    proves_sender: bool = False
+
+
+class Answer(Struct, frozen=True):
+    """Whom an automatic answer may go to: exactly one of `address` and `withheld` (the reason) is set."""
+
+    address: str = ""
+    withheld: str = ""
+
+
+class NewTicketPlan(Struct, frozen=True):
+    """What to do if the mail belongs to no ticket (OTRS names of the values)."""
+
+    queue: str
+    title: str
+    state: str = "new"
+    priority: str = "3 normal"
+    lock: str = "unlock"
+    customer_user: str = ""
+
+
+class FollowUpPlan(Struct, frozen=True):
+    """What to do if it is a reply. `state` empty keeps the ticket's state; `reopen` says whether a closed
+    ticket may be opened by this mail (automatic mail never does)."""
+
+    state: str = "open"
+    reopen: bool = True
+
+
+class MailDispatched(Struct, frozen=True, kw_only=True):
+    """What a mail is, which queue takes it, the evidence of its thread, and a plan for both outcomes."""
+
+    TOPIC: ClassVar[str] = "mail.dispatched.v1"
+    TYPE: ClassVar[str] = "mail-dispatched"
+
+    transport_key: str
+    content_key: str
+    raw_sha256: str
+    original: str
+    size: int
+    account: str
+    folder: str
+    uidvalidity: int | None
+    uid: str
+    received_at: datetime
+    origin: Origin
+    action: str
+    reason: str = ""
+    message_id: str
+    in_reply_to: list[str] = []
+    references: list[str] = []
+    sender: Party
+    sender_source: str = "from"
+    from_all: list[Party] = []
+    reply_to: list[Party] = []
+    to: list[Party] = []
+    cc: list[Party] = []
+    date: str = ""
+    subject: str = ""
+    text: str = ""
+    html: str = ""
+    attachments: list[AttachmentInfo] = []
+    defects: list[str] = []
+    classification: Classification
+    answer: Answer
+    candidates: list[Candidate] = []
+    new: NewTicketPlan
+    follow_up: FollowUpPlan
+    trace: list[TraceStep] = []
+    desk: str = ""
+    cut: list[str] = []
+    replay_of: str = ""
+
+
+class TicketEvent(Struct, frozen=True, kw_only=True):
+    """What all facts about a ticket carry. `sequence` counts the ticket's events from 1; `outbox id` is the
+    CloudEvents id, so a repeat is recognised by it. `references` are the incoming mail's, oldest first, and
+    its own id last: what an answer continues. No bodies: they stay in the database."""
+
+    TOPIC: ClassVar[str] = "ticket.events.v1"
+
+    ticket_id: str
+    number: str
+    sequence: int
+    queue: str
+    title: str
+    state: str
+    occurred_at: datetime
+
+
+class ArticleFact(TicketEvent, frozen=True, kw_only=True):
+    """What the facts raised by an incoming mail share."""
+
+    article_id: str
+    account: str
+    origin: Origin
+    kind: Kind
+    sender: Party
+    to: list[Party] = []
+    cc: list[Party] = []
+    subject: str = ""
+    message_id: str = ""
+    references: list[str] = []
+    answer: Answer
+    lock: str = "unlock"
+    received_at: datetime
+
+
+class TicketCreated(ArticleFact, frozen=True, kw_only=True):
+    """A mail became a new ticket. `follows`: id of the closed ticket that it continues (follow-up option
+    `new_ticket`); `claims`: number of a ticket the sender named but may not write to."""
+
+    TYPE: ClassVar[str] = "ticket-created"
+    follows: str = ""
+    claims: str = ""
+
+
+class ArticleAdded(ArticleFact, frozen=True, kw_only=True):
+    """A mail became an article of an existing ticket. `check` found the ticket; `reopened`: it was closed."""
+
+    TYPE: ClassVar[str] = "article-added"
+    check: str
+    reopened: bool = False
+
+
+class FollowUpRejected(ArticleFact, frozen=True, kw_only=True):
+    """A follow-up on a closed ticket whose queue rejects them: the article is kept, the state is not changed."""
+
+    TYPE: ClassVar[str] = "follow-up-rejected"
+    check: str
+
+
+class MailOversize(Struct, frozen=True, kw_only=True):
+    """A mail over the account's `max_size` stayed on the server; only its header block was read. Key: transport key."""
+
+    TOPIC: ClassVar[str] = "ticket.events.v1"
+    TYPE: ClassVar[str] = "mail-oversize"
+
+    transport_key: str
+    account: str
+    folder: str
+    uid: str
+    size: int
+    sender: Party
+    subject: str
+    received_at: datetime
+
+
+Fact = TicketCreated | ArticleAdded | FollowUpRejected | MailOversize
+
+
+class DeadLetter(NamedTuple):
+    """A record as it came, with what was wrong. `partition` and `offset` are -1 for a mail that never reached
+    Kafka (the fetcher's: `origin_id` is account and transport key). `reason`: a word, `exception` type and
+    SQLSTATE or field, never a value."""
+
+    origin_topic: str
+    origin_partition: int
+    origin_offset: int
+    service: str
+    reason: str
+    exception: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    origin_id: str = ""

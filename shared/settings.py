@@ -1,0 +1,65 @@
+"""Process settings: the environment and secret files, nothing else. What an administrator configures is the desk.
+
+Flat names with the prefix CARTEIRO_. A secret (`postgres`) is read from a file of its name in CARTEIRO_SECRETS
+when the environment does not carry it.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+
+class Settings(BaseSettings):
+    """One catalogue for all services; `docs/config.md` is generated from it."""
+
+    model_config = SettingsConfigDict(env_prefix="CARTEIRO_", frozen=True, extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port, separated by commas.")
+    kafka_replicas: int = Field(3, description="Replicas of each topic; 1 on a single-node broker.", ge=1)
+    postgres: SecretStr = Field(
+        SecretStr("postgresql://127.0.0.1:5432/carteiro"),
+        description="PostgreSQL DSN; the log-in must be a member of the service's role.",
+    )
+    objects: str = Field("file:///var/lib/carteiro/objects", description="Object store of the originals.")
+    desk: Path = Field(Path("/etc/carteiro/desk.yaml"), description="The desk: one YAML file.")
+    secrets: Path = Field(Path("/run/secrets/carteiro"), description="Folder of secret files.")
+    prefix: str = Field("", description="Stands before every topic, group and instance id.")
+    instance: str = Field("", description="Static member id (Kafka group.instance.id); empty = dynamic membership.")
+    http: str = Field("0.0.0.0:8080", description="Address of /livez, /readyz and /metrics, host:port.")
+    ca_file: Path | None = Field(None, description="CA bundle that mail servers' certificates are verified with.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    start_seconds: float = Field(30.0, description="How long a start waits for Kafka and PostgreSQL, in seconds.", gt=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # env_prefix="" because the prefix would apply to the files' names as well (CARTEIRO_postgres)
+        folder = os.environ.get("CARTEIRO_SECRETS", "/run/secrets/carteiro")  # noqa: TID251  # names the folder itself
+        if not Path(folder).is_dir():
+            return init_settings, env_settings
+        return init_settings, env_settings, _PostgresSecret(settings_cls, folder, env_prefix="")
+
+    @property
+    def dsn(self) -> str:
+        return self.postgres.get_secret_value()
+
+
+class _PostgresSecret(SecretsSettingsSource):
+    """Only `postgres` is a secret: a file named like another setting must not change that setting."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if name == "postgres"}
