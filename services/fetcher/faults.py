@@ -1,0 +1,83 @@
+"""What can go wrong with an account: one exception type per class of failure.
+
+`result` is the label value of `carteiro_account_fetch_total` and of the account's status. The text is one
+sentence for an administrator; it may quote the server, never a password, a token or a mail.
+"""
+
+import re
+from typing import ClassVar
+
+_QUOTED_AT_MOST = 200
+_BUSY = re.compile(
+    r"\[(?:INUSE|LIMIT|UNAVAILABLE)\]|too many|simultaneous|maximum number of connections", re.IGNORECASE
+)
+_THROTTLED = re.compile(r"\[THROTTLED\]|throttl|rate limit|bandwidth|try again later|quota exceeded", re.IGNORECASE)
+
+
+class Fault(Exception):
+    """An account cannot be read just now. Never raised itself: see the subclasses."""
+
+    result: ClassVar[str]
+
+
+class AuthFailed(Fault):
+    """The server refused name or password: repeating it soon locks the account."""
+
+    result = "auth_failed"
+
+
+class Busy(Fault):
+    """Too many connections, mailbox in use (RFC 5530 INUSE, LIMIT, UNAVAILABLE): no fault of ours."""
+
+    result = "busy"
+
+
+class ConnectFailed(Fault):
+    """No connection, or it went away."""
+
+    result = "connect_failed"
+
+
+class TlsFailed(Fault):
+    """No verified TLS where TLS is demanded. There is no fallback."""
+
+    result = "tls_failed"
+
+
+class TimedOut(Fault):
+    """A deadline passed."""
+
+    result = "timeout"
+
+
+class Throttled(Fault):
+    """The server asks for fewer requests."""
+
+    result = "throttled"
+
+
+class ProtocolFault(Fault):
+    """The server does not speak as RFC 3501 says, or more than we take."""
+
+    result = "protocol_error"
+
+
+class TooLarge(ProtocolFault):
+    """A literal above what its command may bring; refused before a byte of it was kept."""
+
+
+class Refused(ProtocolFault):
+    """A command was answered NO or BAD; the connection lives on."""
+
+
+def quote(said: bytes) -> str:
+    """What a server said, fit for a status line: printable, at most 200 characters."""
+    text = said[: 4 * _QUOTED_AT_MOST].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text)[:_QUOTED_AT_MOST].strip()
+
+
+def of_refusal(said: bytes, otherwise: type[Fault], doing: str) -> Fault:
+    """The fault behind a NO, BAD or BYE: response codes of RFC 5530 and the words servers really use."""
+    text = quote(said)
+    kind = Busy if _BUSY.search(text) else Throttled if _THROTTLED.search(text) else otherwise
+    return kind(f"{doing}: the server says {text!r}")

@@ -1,0 +1,136 @@
+"""The way into a mailbox: connection, greeting, TLS and log-in, all under one deadline."""
+
+import asyncio
+import socket
+import ssl
+from base64 import b64encode
+from enum import StrEnum
+
+from aioimaplib.aioimaplib import AUTH, NONAUTH, quoted
+
+from services.fetcher import faults
+from services.fetcher.imap import Mailbox
+from services.fetcher.imap_wire import Exchange, Limits, Wire
+
+
+class Security(StrEnum):
+    """How the connection is secured; the values are the desk's account types."""
+
+    plain = "imap"
+    tls = "imaps"
+    starttls = "imaptls"
+
+
+async def connect(
+    host: str,
+    port: int,
+    security: Security,
+    context: ssl.SSLContext,
+    *,
+    user: str,
+    password: str,
+    deadline: float = 30.0,
+    limits: Limits | None = None,
+) -> Mailbox:
+    """A mailbox, logged in, within `deadline` seconds; else a `faults.Fault` and nothing left open.
+
+    `context` must verify certificates. STARTTLS is demanded, not tried: a server that does not offer it,
+    or that greets with PREAUTH (RFC 3501 §7.1.4), is refused before anything is sent in the clear.
+    """
+    wire = Wire(limits or Limits())
+    try:
+        async with asyncio.timeout(deadline):
+            await _open_connection(wire, host, port, context if security is Security.tls else None)
+            mailbox = Mailbox(wire)
+            await _greet(wire, host, security, deadline)
+            await ask_capabilities(wire, mailbox)
+            if security is Security.starttls:
+                await _secure(wire, mailbox, host, context)
+            if wire.state != AUTH:
+                await _log_in(wire, mailbox, user, password)
+            return mailbox
+    except BaseException as error:
+        fault = _as_fault(error, f"{host}:{port}", in_handshake=wire.deaf)
+        wire.fail(fault or faults.ConnectFailed("connecting was given up"))
+        if fault is None or fault is error:
+            raise
+        raise fault from error
+
+
+def _as_fault(error: BaseException, where: str, *, in_handshake: bool) -> faults.Fault | None:
+    """The fault behind an exception of the connecting phase; None for what is no fault (a cancellation)."""
+    if isinstance(error, faults.Fault):
+        return error
+    if isinstance(error, TimeoutError):
+        return faults.TimedOut(f"{where}: not connected and logged in within the deadline")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return faults.TlsFailed(f"{where}: the certificate is not accepted: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        return faults.TlsFailed(f"{where}: TLS failed: {error.reason or 'handshake'}")
+    if isinstance(error, OSError):
+        kind = faults.TlsFailed if in_handshake else faults.ConnectFailed
+        return kind(f"{where}: {error.strerror or type(error).__name__}")
+    return None
+
+
+async def _open_connection(wire: Wire, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    transport, _ = await wire.loop.create_connection(
+        lambda: wire, host, port, ssl=context, server_hostname=host if context else None
+    )
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):  # macOS knows not all of them
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+async def _greet(wire: Wire, host: str, security: Security, deadline: float) -> None:
+    await wire.until(lambda: wire.greeting, deadline)
+    greeting = wire.greeting.upper()
+    if greeting.startswith(b"* OK"):
+        wire.state = NONAUTH
+    elif greeting.startswith(b"* PREAUTH") and security is not Security.starttls:
+        wire.state = AUTH
+    elif greeting.startswith(b"* PREAUTH"):
+        raise faults.TlsFailed(f"{host} greets with PREAUTH where STARTTLS is demanded")
+    elif greeting.startswith(b"* BYE"):
+        raise faults.of_refusal(wire.greeting[5:], faults.ConnectFailed, "refused at once")
+    else:
+        raise faults.ProtocolFault(f"{host} does not greet as an IMAP server")
+
+
+async def ask_capabilities(wire: Wire, mailbox: Mailbox) -> None:
+    """What the server offers now; it differs before and after TLS and log-in."""
+    exchange = (await mailbox.run("CAPABILITY")).require_ok("CAPABILITY")
+    lines = [r.text.split()[2:] for r in exchange.untagged if r.text.upper().startswith(b"* CAPABILITY ")]
+    wire.capabilities = {word.decode("ascii", "replace").upper() for line in lines for word in line}
+
+
+async def _secure(wire: Wire, mailbox: Mailbox, host: str, context: ssl.SSLContext) -> None:
+    if "STARTTLS" not in wire.capabilities:
+        raise faults.TlsFailed(f"{host} does not offer STARTTLS; nothing was sent in the clear")
+    await wire.start_tls(context, host)
+    await ask_capabilities(wire, mailbox)
+
+
+async def _log_in(wire: Wire, mailbox: Mailbox, user: str, password: str) -> None:
+    """LOGIN; AUTHENTICATE PLAIN (RFC 4616) where LOGIN is forbidden or cannot carry the characters."""
+    if user.isascii() and password.isascii() and "LOGINDISABLED" not in wire.capabilities:
+        answer = await mailbox.run("LOGIN", quoted(user), quoted(password))
+    elif "AUTH=PLAIN" in wire.capabilities:
+        answer = await _authenticate_plain(wire, mailbox, user, password)
+    else:
+        raise faults.AuthFailed("the server offers no log-in that fits: AUTH=PLAIN is missing")
+    if answer.status != "OK":
+        said = answer.text.replace(password.encode(), b"***") if password else answer.text
+        raise faults.of_refusal(said, faults.AuthFailed, "log-in refused")
+    wire.state = AUTH
+    await ask_capabilities(wire, mailbox)
+
+
+async def _authenticate_plain(wire: Wire, mailbox: Mailbox, user: str, password: str) -> Exchange:
+    token = b64encode(f"\0{user}\0{password}".encode())
+    give_up = b"*"  # a second challenge is none of PLAIN's: cancel it, and take the tagged answer
+    if "SASL-IR" in wire.capabilities:
+        return await mailbox.run("AUTHENTICATE", "PLAIN", token.decode(), replies=(give_up,))
+    return await mailbox.run("AUTHENTICATE", "PLAIN", replies=(token, give_up))

@@ -1,0 +1,274 @@
+"""What to read from a mailbox, what to leave, what to tidy up and how long to wait: decisions, no I/O.
+
+Vocabulary: a UID has a *final outcome* when its mail was confirmed by Kafka, was older than the start of
+watching, or became a dead letter. The *cursor* of a folder is the UID at or below which every UID has one.
+A *resync* is a folder read anew: at first contact with a past `start_from`, or after the server changed
+UIDVALIDITY (RFC 3501 §2.3.1.1), which makes every remembered UID meaningless.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+GROUP_BYTES = 8 * 1024 * 1024
+GROUP_MAILS = 200
+ATTEMPTS = 5
+RESYNC_ANSWERS_AT_MOST = 500
+SEARCH_SPAN = 50_000  # a SEARCH line stays far below the 1 MiB a line may have
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxState:
+    """What SELECT or EXAMINE says of a folder."""
+
+    uidvalidity: int
+    uidnext: int
+    exists: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A mail as the server lists it: sizes in bytes (RFC822.SIZE), INTERNALDATE in UTC or None if unreadable."""
+
+    uid: int
+    size: int
+    flags: frozenset[str]
+    internaldate: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What is remembered of a folder.
+
+    `watched_since`: mail received before is never fetched in a resync. UIDs below `resync_below` belong to
+    the resync; of those only mail received at or after `live_since` is live (None: none of them).
+    """
+
+    uidvalidity: int
+    cursor: int
+    watched_since: datetime | None
+    resync_below: int = 0
+    live_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A UID that could not be fetched: attempts so far, and when the next one is due."""
+
+    uid: int
+    attempts: int
+    retry_at: datetime
+
+
+class Origin(StrEnum):
+    live = "live"
+    backfill = "backfill"
+
+
+# --- first contact and resynchronisation ---------------------------------------------------------------
+
+
+def first_contact(state: MailboxState, start_from: datetime | None, now: datetime) -> Folder:
+    """The folder is seen for the first time; `start_from` None means now: what is there stays there.
+
+    With a past start everything already there is backfill, mail older than the start is not fetched.
+    """
+    if start_from is None:
+        return Folder(state.uidvalidity, cursor=state.uidnext - 1, watched_since=now)
+    return Folder(state.uidvalidity, cursor=0, watched_since=start_from, resync_below=state.uidnext)
+
+
+def counts_as_new(listed: Listed, last_success: datetime | None) -> bool:
+    """Whether a mail met in a resync came after the account was last read in full."""
+    return last_success is not None and (listed.internaldate is None or listed.internaldate >= last_success)
+
+
+def resync(folder: Folder, state: MailboxState, last_success: datetime | None, new_mails: int) -> Folder:
+    """UIDVALIDITY changed: read the folder anew (repeats are recognised later, by content).
+
+    `new_mails` is how many mails `counts_as_new` holds for. More than 500 of them are more likely a
+    restored mailbox than a rush: all of the resync is then backfill, and `is_silenced` says so.
+    """
+    silenced = new_mails > RESYNC_ANSWERS_AT_MOST
+    return Folder(
+        state.uidvalidity,
+        cursor=0,
+        watched_since=folder.watched_since,
+        resync_below=state.uidnext,
+        live_since=None if silenced else last_success,
+    )
+
+
+def is_silenced(folder: Folder, last_success: datetime | None) -> bool:
+    """Whether `resync` made mail silent that would have been answered."""
+    return folder.resync_below > 0 and folder.live_since is None and last_success is not None
+
+
+def origin(folder: Folder, uid: int, internaldate: datetime | None) -> Origin:
+    """Live mail may be answered, backfill is silent."""
+    if uid >= folder.resync_below:
+        return Origin.live
+    if folder.live_since is None:
+        return Origin.backfill
+    late = internaldate is None or internaldate >= folder.live_since
+    return Origin.live if late else Origin.backfill
+
+
+# --- what to fetch -------------------------------------------------------------------------------------
+
+
+def search_windows(cursor: int, state: MailboxState) -> Iterator[tuple[int, int | None]]:
+    """UID ranges to search, ascending; the end None is `*`.
+
+    A mailbox of ordinary size is one range. Only where an answer could outgrow a response line is it
+    cut, and then up to UIDNEXT, which bounds it even on a server that counts UIDs in leaps.
+    """
+    if state.exists <= SEARCH_SPAN:
+        yield cursor + 1, None
+        return
+    first = cursor + 1
+    while first < state.uidnext:
+        yield first, min(first + SEARCH_SPAN - 1, state.uidnext - 1)
+        first += SEARCH_SPAN
+
+
+def due(
+    uids: Iterable[int], folder: Folder, final: Collection[int], failed: Mapping[int, Failed], now: datetime
+) -> list[int]:
+    """UIDs to look at now, ascending: above the cursor, without a final outcome, no retry still waiting.
+
+    `n:*` gives the last mail even when it is below n (RFC 3501 §6.4.8), hence the comparison.
+    """
+    return sorted(
+        uid
+        for uid in set(uids)
+        if uid > folder.cursor and uid not in final and (uid not in failed or failed[uid].retry_at <= now)
+    )
+
+
+def is_too_old(folder: Folder, listed: Listed) -> bool:
+    """Received before watching began: not fetched, which is a final outcome. Only met in a resync."""
+    if folder.watched_since is None or listed.internaldate is None or listed.uid >= folder.resync_below:
+        return False
+    return listed.internaldate < folder.watched_since
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A listed window, sorted into what is to be done with each mail."""
+
+    groups: tuple[tuple[Listed, ...], ...]  # fetched whole, a group with one command
+    oversize: tuple[Listed, ...]  # header block only
+    too_old: tuple[int, ...]
+
+
+def sort_window(listed: Sequence[Listed], folder: Folder, failed: Mapping[int, Failed], max_size: int) -> Window:
+    """Sorts listed mails, in UID order; `max_size` (bytes) is the account's limit."""
+    wanted = [mail for mail in listed if not is_too_old(folder, mail)]
+    return Window(
+        groups=tuple(_groups([mail for mail in wanted if mail.size <= max_size], failed)),
+        oversize=tuple(mail for mail in wanted if mail.size > max_size),
+        too_old=tuple(mail.uid for mail in listed if is_too_old(folder, mail)),
+    )
+
+
+def _groups(mails: Iterable[Listed], failed: Mapping[int, Failed]) -> Iterator[tuple[Listed, ...]]:
+    """Groups of at most 200 mails and 8 MiB; a larger mail alone.
+
+    A mail that failed before comes alone and last: should it take the connection with it, the mails
+    beside it are already safe, and the blame falls on nobody else.
+    """
+    group: list[Listed] = []
+    alone: list[Listed] = []
+    size = 0
+    for mail in mails:
+        if mail.uid in failed:
+            alone.append(mail)
+            continue
+        if group and (size + mail.size > GROUP_BYTES or len(group) >= GROUP_MAILS):
+            yield tuple(group)
+            group, size = [], 0
+        group.append(mail)
+        size += mail.size
+    if group:
+        yield tuple(group)
+    for mail in alone:
+        yield (mail,)
+
+
+def body_fault(announced: int, body: bytes | None) -> str | None:
+    """Why this body is no mail, or None: NIL, empty, or shorter than half of RFC822.SIZE is never a ticket."""
+    if body is None:
+        return "the server sent no body (NIL, or the UID was missing from its answer)"
+    if not body:
+        return "the server sent an empty body"
+    if len(body) * 2 < announced:
+        return f"the server announced {announced} bytes and sent {len(body)}"
+    return None
+
+
+def after_failure(uid: int, before: Failed | None, now: datetime) -> Failed:
+    """One more attempt has failed; the next waits 30 s, 1, 2, 4 minutes."""
+    attempts = (before.attempts if before else 0) + 1
+    return Failed(uid, attempts, now + timedelta(seconds=30 * 2 ** (attempts - 1)))
+
+
+def gives_up(failed: Failed) -> bool:
+    """After five attempts the UID becomes a dead letter and its mail stays on the server."""
+    return failed.attempts >= ATTEMPTS
+
+
+# --- after the confirmations ---------------------------------------------------------------------------
+
+
+def advance(folder: Folder, seen: Iterable[int], final: Collection[int]) -> Folder:
+    """The folder with its cursor moved over every UID that has a final outcome.
+
+    `seen` are the UIDs the server listed above the cursor. Gaps count as final (a UID is never given
+    twice, RFC 3501 §2.3.1.1), but only below a listed UID: a server may show a mail later than it
+    counts it in UIDNEXT. A UID still to be tried holds the cursor.
+    """
+    cursor = folder.cursor
+    for uid in sorted(set(seen)):
+        if uid <= cursor:
+            continue
+        if uid not in final:
+            return replace(folder, cursor=max(cursor, uid - 1))
+        cursor = uid
+    return replace(folder, cursor=cursor)
+
+
+def to_clean(confirmed: Iterable[tuple[int, int]], state: MailboxState) -> list[int]:
+    """UIDs to flag, move or delete: confirmed under the UIDVALIDITY the server shows now.
+
+    `confirmed` are pairs (uidvalidity, uid). The cursor permits nothing: under another UIDVALIDITY the
+    same UID is another mail, perhaps one nobody has read.
+    """
+    return sorted(uid for uidvalidity, uid in confirmed if uidvalidity == state.uidvalidity)
+
+
+# --- waiting -------------------------------------------------------------------------------------------
+
+_BACK_OFF = {  # result of the failure: first delay, longest delay, seconds
+    "busy": (30.0, 300.0),
+    "throttled": (300.0, 3600.0),
+}
+_ORDINARY = (2.0, 300.0)
+_REFUSED_LOG_IN = (900.0, 21_600.0)
+LOG_INS_BEFORE_WAITING = 3
+
+
+def back_off(result: str, failures: int, jitter: float) -> float:
+    """Seconds until the next attempt.
+
+    `result` is the class of the last failure, `failures` how many of this class came in a row (1 or more),
+    `jitter` in [0, 1) stretches the delay by up to a fifth, so that accounts do not return as a herd. The
+    third refused log-in in a row waits 15 minutes, doubling to 6 hours: providers lock accounts.
+    """
+    first, longest = _BACK_OFF.get(result, _ORDINARY)
+    doublings = failures - 1
+    if result == "auth_failed" and failures >= LOG_INS_BEFORE_WAITING:
+        first, longest = _REFUSED_LOG_IN
+        doublings = failures - LOG_INS_BEFORE_WAITING
+    return min(first * 2.0 ** min(doublings, 30), longest) * (1 + jitter / 5)

@@ -1,0 +1,251 @@
+"""The fetcher's decisions as tables: what is read, what is silent, what may be tidied up, how long to wait."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.fetcher.plan import (
+    ATTEMPTS,
+    GROUP_BYTES,
+    GROUP_MAILS,
+    SEARCH_SPAN,
+    Failed,
+    Folder,
+    Listed,
+    MailboxState,
+    Origin,
+    advance,
+    after_failure,
+    back_off,
+    body_fault,
+    counts_as_new,
+    due,
+    first_contact,
+    gives_up,
+    is_silenced,
+    origin,
+    resync,
+    search_windows,
+    sort_window,
+    to_clean,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+MIB = 1024 * 1024
+
+
+def mail(uid: int, size: int = 1000, received: datetime | None = NOW) -> Listed:
+    return Listed(uid, size, frozenset(), received)
+
+
+def failed(*uids: int, attempts: int = 1, retry_at: datetime = NOW) -> dict[int, Failed]:
+    return {uid: Failed(uid, attempts, retry_at) for uid in uids}
+
+
+# --- first contact and resynchronisation
+
+
+def test_start_from_now_leaves_what_is_there() -> None:
+    folder = first_contact(MailboxState(7, uidnext=101, exists=100), None, NOW)
+    assert folder == Folder(7, cursor=100, watched_since=NOW)
+    assert origin(folder, 101, NOW) is Origin.live
+
+
+def test_start_from_now_in_an_empty_mailbox_takes_its_first_mail() -> None:
+    assert first_contact(MailboxState(7, uidnext=1, exists=0), None, NOW).cursor == 0
+
+
+def test_a_past_start_reads_everything_since_then_silently() -> None:
+    folder = first_contact(MailboxState(7, uidnext=101, exists=100), NOW - DAY, NOW)
+    assert folder.cursor == 0
+    assert origin(folder, 100, NOW - HOUR) is Origin.backfill
+    assert origin(folder, 101, NOW) is Origin.live
+    window = sort_window([mail(1, received=NOW - 2 * DAY), mail(2, received=NOW - HOUR)], folder, {}, MIB)
+    assert window.too_old == (1,)
+    assert [m.uid for m in window.groups[0]] == [2]
+
+
+def test_after_a_new_uidvalidity_only_what_came_since_the_last_success_is_live() -> None:
+    before = Folder(7, cursor=500, watched_since=NOW - 30 * DAY)
+    after = resync(before, MailboxState(8, uidnext=51, exists=50), NOW - HOUR, new_mails=2)
+    assert (after.uidvalidity, after.cursor) == (8, 0)
+    assert origin(after, 1, NOW - 2 * HOUR) is Origin.backfill
+    assert origin(after, 2, NOW - HOUR) is Origin.live
+    assert origin(after, 51, NOW - 2 * HOUR) is Origin.live  # arrived after the resync began
+    assert not is_silenced(after, NOW - HOUR)
+
+
+def test_a_resync_does_not_fetch_what_came_before_watching_began() -> None:
+    before = Folder(7, cursor=500, watched_since=NOW - DAY)
+    after = resync(before, MailboxState(8, uidnext=51, exists=50), NOW - HOUR, new_mails=0)
+    window = sort_window([mail(1, received=NOW - 2 * DAY), mail(2, received=NOW - 2 * HOUR)], after, {}, MIB)
+    assert window.too_old == (1,)
+
+
+@pytest.mark.parametrize(("new_mails", "silenced"), [(500, False), (501, True)])
+def test_more_than_five_hundred_new_mails_in_a_resync_are_silent(new_mails: int, silenced: bool) -> None:
+    before = Folder(7, cursor=500, watched_since=None)
+    after = resync(before, MailboxState(8, uidnext=1000, exists=900), NOW - HOUR, new_mails)
+    assert (origin(after, 5, NOW) is Origin.backfill) is silenced
+    assert is_silenced(after, NOW - HOUR) is silenced
+    assert origin(after, 1000, NOW) is Origin.live
+
+
+def test_a_resync_before_any_success_is_silent_without_an_alarm() -> None:
+    after = resync(Folder(7, 0, None), MailboxState(8, uidnext=9, exists=8), None, new_mails=0)
+    assert origin(after, 5, NOW) is Origin.backfill
+    assert not is_silenced(after, None)
+
+
+@pytest.mark.parametrize(
+    ("received", "last_success", "expected"),
+    [
+        (NOW, NOW - HOUR, True),
+        (NOW - HOUR, NOW - HOUR, True),
+        (NOW - 2 * HOUR, NOW - HOUR, False),
+        (None, NOW - HOUR, True),
+        (NOW, None, False),
+    ],
+)
+def test_new_in_a_resync_is_what_came_at_or_after_the_last_success(
+    received: datetime | None, last_success: datetime | None, expected: bool
+) -> None:
+    assert counts_as_new(mail(1, received=received), last_success) is expected
+
+
+def test_ordinary_mail_is_never_too_old_whatever_its_date_says() -> None:
+    folder = Folder(7, cursor=10, watched_since=NOW)
+    assert sort_window([mail(11, received=NOW - DAY)], folder, {}, MIB).too_old == ()
+
+
+# --- what to fetch
+
+
+def test_a_mailbox_of_ordinary_size_is_searched_at_once() -> None:
+    assert list(search_windows(41, MailboxState(7, uidnext=4_000_000_000, exists=20_000))) == [(42, None)]
+
+
+def test_a_mailbox_of_150000_mails_is_searched_in_ranges() -> None:
+    ranges = list(search_windows(0, MailboxState(7, uidnext=150_001, exists=150_000)))
+    assert ranges == [(1, 50_000), (50_001, 100_000), (100_001, 150_000)]
+    assert all(last is not None and last - first < SEARCH_SPAN for first, last in ranges)
+
+
+def test_nothing_new_in_a_large_mailbox_searches_nothing() -> None:
+    assert list(search_windows(150_000, MailboxState(7, uidnext=150_001, exists=150_000))) == []
+
+
+def test_due_leaves_out_old_final_and_waiting_uids() -> None:
+    waiting = failed(14, retry_at=NOW + HOUR) | failed(15)
+    folder = Folder(7, cursor=10, watched_since=None)
+    assert due([10, 11, 12, 13, 14, 15, 9], folder, {12}, waiting, NOW) == [11, 13, 15]
+
+
+def test_groups_keep_within_bytes_and_count() -> None:
+    folder = Folder(7, 0, None)
+    by_bytes = sort_window([mail(uid, 3 * MIB) for uid in range(1, 6)], folder, {}, 50 * MIB).groups
+    assert [[m.uid for m in group] for group in by_bytes] == [[1, 2], [3, 4], [5]]
+    by_count = sort_window([mail(uid, 10) for uid in range(1, 402)], folder, {}, 50 * MIB).groups
+    assert [len(group) for group in by_count] == [GROUP_MAILS, GROUP_MAILS, 1]
+
+
+def test_a_mail_larger_than_a_group_comes_alone() -> None:
+    mails = [mail(1, 1000), mail(2, GROUP_BYTES + 1), mail(3, 1000)]
+    groups = sort_window(mails, Folder(7, 0, None), {}, 50 * MIB).groups
+    assert [[m.uid for m in group] for group in groups] == [[1], [2], [3]]
+
+
+def test_a_mail_that_failed_before_comes_alone_and_last() -> None:
+    groups = sort_window([mail(1), mail(2), mail(3)], Folder(7, 0, None), failed(1), MIB).groups
+    assert [[m.uid for m in group] for group in groups] == [[2, 3], [1]]
+
+
+@pytest.mark.parametrize(("size", "oversize"), [(MIB, False), (MIB + 1, True)])
+def test_above_the_limit_only_the_headers_are_read(size: int, oversize: bool) -> None:
+    window = sort_window([mail(1, size)], Folder(7, 0, None), {}, MIB)
+    assert bool(window.oversize) is oversize
+    assert bool(window.groups) is not oversize
+
+
+@pytest.mark.parametrize(
+    ("announced", "body", "is_mail"),
+    [
+        (1000, b"x" * 1000, True),
+        (1000, b"x" * 500, True),  # servers count line ends differently
+        (1000, b"x" * 499, False),
+        (1000, b"x" * 1500, True),
+        (0, b"", False),
+        (1000, b"", False),
+        (1000, None, False),
+        (0, b"x", True),
+    ],
+)
+def test_a_strange_body_is_no_mail(announced: int, body: bytes | None, is_mail: bool) -> None:
+    assert (body_fault(announced, body) is None) is is_mail
+
+
+def test_five_attempts_spread_over_minutes_then_it_is_given_up() -> None:
+    now, state = NOW, None
+    for _ in range(ATTEMPTS - 1):
+        state = after_failure(4, state, now)
+        assert not gives_up(state)
+        now = state.retry_at
+    assert now - NOW == timedelta(seconds=30 + 60 + 120 + 240)
+    assert gives_up(after_failure(4, state, now))
+
+
+# --- after the confirmations
+
+
+@pytest.mark.parametrize(
+    ("cursor", "seen", "final", "expected"),
+    [
+        (10, [], [], 10),
+        (10, [11, 12], [11, 12], 12),
+        (10, [11, 12], [12], 10),  # 11 is still to be tried
+        (10, [11, 12], [11], 11),
+        (10, [20, 21], [20, 21], 21),  # a gap is nobody's
+        (10, [20, 21], [21], 19),
+        (10, [9, 10], [], 10),
+        (10, [20, 25, 30], [20, 30], 24),
+        (0, [3], [], 2),
+    ],
+)
+def test_the_cursor_passes_what_is_final_and_stops_at_what_is_not(
+    cursor: int, seen: list[int], final: list[int], expected: int
+) -> None:
+    assert advance(Folder(7, cursor, None), seen, set(final)).cursor == expected
+
+
+def test_only_uids_confirmed_under_this_uidvalidity_are_cleaned() -> None:
+    state = MailboxState(8, uidnext=100, exists=50)
+    assert to_clean([(7, 1), (8, 3), (8, 2), (9, 4)], state) == [2, 3]
+
+
+# --- waiting
+
+
+@pytest.mark.parametrize(
+    ("result", "failures", "expected"),
+    [
+        ("connect_failed", 1, 2),
+        ("connect_failed", 2, 4),
+        ("connect_failed", 100, 300),
+        ("timeout", 1_000_000, 300),
+        ("auth_failed", 1, 2),
+        ("auth_failed", 2, 4),
+        ("auth_failed", 3, 900),
+        ("auth_failed", 4, 1800),
+        ("auth_failed", 8, 21_600),
+        ("auth_failed", 50, 21_600),
+        ("busy", 1, 30),
+        ("busy", 9, 300),
+        ("throttled", 1, 300),
+        ("throttled", 9, 3600),
+    ],
+)
+def test_back_off_grows_to_a_limit_of_its_class(result: str, failures: int, expected: float) -> None:
+    assert back_off(result, failures, jitter=0.0) == expected
+    assert expected < back_off(result, failures, jitter=0.99) < expected * 1.2
