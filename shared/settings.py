@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     instance: str = Field("", description="Static member id (Kafka group.instance.id); empty = dynamic membership.")
     http: str = Field("0.0.0.0:8080", description="Address of /livez, /readyz and /metrics, host:port.")
     ca_file: Path | None = Field(None, description="CA bundle that mail servers' certificates are verified with.")
+    revision: str = Field("", description="Commit of the build, set in the image; shown by carteiro_build_info.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     start_seconds: float = Field(30.0, description="How long a start waits for Kafka and PostgreSQL, in seconds.", gt=0)
 

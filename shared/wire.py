@@ -163,10 +163,12 @@ def encode_dead_letter(letter: DeadLetter, time: str) -> Headers:
         content_type="application/octet-stream",
     )
     headers += [(f"dead-{name}", fact.encode()) for name, fact in zip(_DEAD, facts, strict=True)]
+    if letter.key is not None:  # the letter's own key is its place
+        headers.append(("dead-key", letter.key))
     return headers + [(f"origin.{name}", value) for name, value in letter.headers]
 
 
-def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> DeadLetter:
+def decode_dead_letter(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> DeadLetter:
     """Raises KeyError or ValueError when a header is missing or malformed."""
     facts = dict(headers)
     return DeadLetter(
@@ -176,7 +178,7 @@ def decode_dead_letter(key: bytes | None, value: bytes | None, headers: Sequence
         service=facts["dead-service"].decode(),
         reason=facts["dead-reason"].decode(),
         exception=facts["dead-exception"].decode(),
-        key=key,
+        key=facts.get("dead-key"),
         value=value,
         headers=[(name.removeprefix("origin."), raw) for name, raw in headers if name.startswith("origin.")],
         origin_id=facts.get("dead-origin-id", b"").decode(),

@@ -1,0 +1,116 @@
+"""Every metric of every service, one sentence each; `docs/metrics.md` is generated from this file.
+
+Timestamps are exported, not ages: `time() - timestamp` keeps growing when a process hangs, an age gauge freezes.
+Labels are bounded by configuration (account, topic, template), never an address, an id or a subject. In batch
+handlers count once per batch.
+"""
+
+import os
+
+os.environ["PROMETHEUS_DISABLE_CREATED_SERIES"] = "true"  # noqa: TID251  # read at import by the client library
+
+from prometheus_client import Counter, Gauge, Histogram, generate_latest  # must follow the line above
+
+page = generate_latest
+
+_LATENCY = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+_STAGE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60)
+
+build_info = Gauge("carteiro_build_info", "Always 1; what is running.", ["version", "revision", "python"])
+
+# fetcher
+accounts_configured = Gauge("carteiro_accounts_configured", "Accounts that the desk names.")
+account_oldest_unfetched = Gauge(
+    "carteiro_account_oldest_unfetched_timestamp_seconds",
+    "When the oldest mail that waits on the server arrived there; 0: nothing waits.",
+    ["account"],
+)
+account_last_success = Gauge(
+    "carteiro_account_last_success_timestamp_seconds", "Last complete look into the mailbox.", ["account"]
+)
+account_last_poll = Gauge("carteiro_account_last_poll_timestamp_seconds", "Last attempt, good or bad.", ["account"])
+account_fetch = Counter("carteiro_account_fetch", "Looks into a mailbox by result.", ["account", "result"])
+account_fetch_duration = Histogram(
+    "carteiro_account_fetch_duration_seconds", "Duration of one look into a mailbox.", ["protocol"], buckets=_STAGE
+)
+account_idle_connections = Gauge("carteiro_account_idle_connections", "Connections in IDLE.", ["protocol"])
+messages_fetched = Counter("carteiro_messages_fetched", "Mails fetched and confirmed by the broker.", ["protocol"])
+message_size = Histogram(
+    "carteiro_message_size_bytes",
+    "Size of fetched mails.",
+    ["protocol"],
+    buckets=(1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 33554432),
+)
+messages_skipped = Counter("carteiro_messages_skipped", "Mails not fetched, by reason.", ["reason"])
+resync_silenced = Counter(
+    "carteiro_account_resync_silenced", "Unknown mails of one resync beyond the limit, taken in silently.", ["account"]
+)
+
+# every consumer
+processed = Counter(
+    "carteiro_messages_processed",
+    "Mails by their one final outcome, counted after its effect is committed.",
+    ["outcome"],
+)
+dead_letters = Counter("carteiro_dead_letters", "Records set aside.", ["topic", "reason"])
+dead_letters_pending = Gauge("carteiro_dead_letters_pending", "Dead letters nobody has decided on.", ["topic"])
+fuse_open = Gauge(
+    "carteiro_consumer_fuse_open", "1: most records are bad, the partitions are paused.", ["topic", "group"]
+)
+retries = Counter("carteiro_retries", "Batches tried again after a transient fault.", ["topic", "attempt_bucket"])
+events_skipped = Counter("carteiro_events_skipped", "Facts of a type this version does not know.", ["type"])
+assigned_partitions = Gauge("carteiro_consumer_assigned_partitions", "Partitions held.", ["topic", "group"])
+rebalances = Counter("carteiro_consumer_rebalances", "Assignments received.", ["topic", "group"])
+last_progress = Gauge(
+    "carteiro_consumer_last_progress_timestamp_seconds", "Last poll or finished batch.", ["topic", "group"]
+)
+position_lag = Gauge(
+    "carteiro_consumer_position_lag_messages", "Records not read yet.", ["topic", "group", "partition"]
+)
+commits_refused = Counter("carteiro_consumer_commits_refused", "Offset commits the group refused.", ["topic", "group"])
+rewinds = Counter(
+    "carteiro_consumer_rewinds", "Partitions sought back because the database knew less than Kafka.", ["topic", "group"]
+)
+drains_exceeded = Counter(
+    "carteiro_consumer_drains_exceeded", "Stops that did not wait for the batch in hand.", ["topic"]
+)
+stage_duration = Histogram(
+    "carteiro_stage_duration_seconds", "Duration of one batch in a stage.", ["stage"], buckets=_STAGE
+)
+
+# ticketing
+mail_to_ticket = Histogram(
+    "carteiro_mail_to_ticket_seconds",
+    "From the mail's arrival at its server to the commit of its ticket or article.",
+    ["origin", "kind"],
+    buckets=_LATENCY,
+)
+outbox_pending = Gauge("carteiro_outbox_pending", "Events committed and not yet published.")
+outbox_oldest = Gauge(
+    "carteiro_outbox_oldest_pending_timestamp_seconds", "When the oldest unpublished event was committed; 0: none."
+)
+outbox_published = Counter("carteiro_outbox_published", "Events published by the relay.", ["result"])
+
+# mailer
+mail_to_response = Histogram(
+    "carteiro_mail_to_response_seconds",
+    "From the mail's arrival at its server to the SMTP server's 250 for its answer.",
+    ["template"],
+    buckets=_LATENCY,
+)
+smtp_attempts = Counter("carteiro_smtp_attempts", "Deliveries tried, by result.", ["result", "code_class"])
+smtp_queue_oldest = Gauge(
+    "carteiro_smtp_queue_oldest_timestamp_seconds", "When the oldest mail that waits to be sent was queued; 0: none."
+)
+autoresponse_suppressed = Counter(
+    "carteiro_autoresponse_suppressed", "Automatic answers withheld, by reason.", ["reason"]
+)
+
+# database and desk
+schema_version = Gauge("carteiro_schema_version", "Last migration applied.", ["schema"])
+schema_version_required = Gauge("carteiro_schema_version_required", "Last migration this version brings.", ["schema"])
+desk_reload_successful = Gauge("carteiro_desk_last_reload_successful", "0: the last change of the desk was refused.")
+desk_reload_success_time = Gauge(
+    "carteiro_desk_last_reload_success_timestamp_seconds", "When the desk in use was loaded."
+)
+desk_info = Gauge("carteiro_desk_info", "Always 1; which desk is in use.", ["sha256"])

@@ -1,0 +1,94 @@
+"""The door to PostgreSQL: pools with time-outs and the service's own role, offsets, and how errors read.
+
+The log-in of the DSN is a member of the service's role (`carteiro_<service>`, made by the migrations); a session
+takes that role, so a service reaches its own schema and the published views only.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from shared.clock import monotonic
+
+Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Pool = asyncpg.Pool[asyncpg.Record]
+
+COMMAND_SECONDS = 30.0
+_UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
+
+
+class PostgresUnreachable(Exception):
+    """The server does not accept connections. Status 69."""
+
+
+def address(dsn: str) -> str:
+    """host:port/database of a DSN, for messages: never its user or password."""
+    parts = urlsplit(dsn)
+    return f"{parts.hostname or '127.0.0.1'}:{parts.port or 5432}{parts.path}"
+
+
+async def create_pool(dsn: str, service: str, *, size: int = 4, role: bool = True) -> Pool:
+    """A pool of up to `size` connections. Raises OSError or asyncpg errors when the server is away."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        command_timeout=COMMAND_SECONDS,
+        timeout=10.0,
+        init=_prepare,
+        server_settings={
+            "application_name": f"carteiro-{service}",
+            "lock_timeout": "2s",
+            "idle_in_transaction_session_timeout": "5s",
+            **({"role": f"carteiro_{service}"} if role else {}),
+        },
+    )
+
+
+async def create_pool_within(dsn: str, service: str, seconds: float, *, size: int = 4, role: bool = True) -> Pool:
+    """Tries for `seconds`. Raises PostgresUnreachable with one sentence; a wrong password or a missing role at once."""
+    deadline = monotonic() + seconds
+    while True:
+        try:
+            return await create_pool(dsn, service, size=size, role=role)
+        except _UNREACHABLE as error:
+            if monotonic() >= deadline:
+                raise PostgresUnreachable(
+                    f"PostgreSQL at {address(dsn)} could not be reached within {seconds:.0f} s ({type(error).__name__})"
+                ) from error
+            await asyncio.sleep(0.5)
+
+
+async def _prepare(connection: Connection) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json, decoder=json.loads, format="text")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+# Offsets stand in the batch's own transaction: what the database knows as done is done (schema.offsets).
+
+
+async def save_offsets(connection: Connection, schema: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Next offset per partition. Never moved back: a batch that comes again must not undo a later one."""
+    await connection.executemany(
+        f"INSERT INTO {schema}.offsets (topic, partition, next_offset) VALUES ($1, $2, $3) "  # noqa: S608  # our own schema name
+        "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset "
+        "WHERE offsets.next_offset < excluded.next_offset",
+        [(topic, partition, offset) for partition, offset in sorted(offsets.items())],
+    )
+
+
+async def load_offsets(pool: Pool, schema: str, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """Partition -> next offset, of those that are known."""
+    rows = await pool.fetch(
+        f"SELECT partition, next_offset FROM {schema}.offsets WHERE topic = $1 AND partition = ANY($2::int[])",  # noqa: S608
+        topic,
+        list(partitions),
+    )
+    return {row["partition"]: row["next_offset"] for row in rows}
