@@ -12,20 +12,20 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.desk.values import (
     Address,
     Fragment,
     Interval,
     Line,
+    NoFilters,
     SecretName,
     Size,
     StartFrom,
     SystemId,
     TextFile,
     TimeZone,
-    expected,
     is_address,
 )
 
@@ -147,6 +147,8 @@ class SystemAddress(_Part):
 class Account(_Part):
     """A mailbox that is watched."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["dispatch"]}, {"required": ["queue"]}]})
+
     type: AccountType = Field(
         title="Type",
         description="Protocol; the ending s means TLS from the first byte, the ending tls STARTTLS.",
@@ -172,6 +174,7 @@ class Account(_Part):
     )
     interval: Interval = Field(
         timedelta(minutes=10),
+        json_schema_extra={"default": "10m"},
         title="Daemon::SchedulerCronTaskManager::Task###MailAccountFetch",
         description="Time between two looks into the mailbox; beside IDLE a safety net.",
     )
@@ -187,6 +190,7 @@ class Account(_Part):
     move_to: Line | None = Field(None, description="Folder for fetched mails (`after: move` only).")
     max_size: Size = Field(
         32 * 1024**2,
+        json_schema_extra={"default": "32MiB"},
         title="PostMasterMaxEmailSize",
         description="Largest mail that is fetched; a larger one stays on the server and is reported once.",
     )
@@ -308,16 +312,9 @@ class Desk(_Part):
     )
     notifications: Notifications = Field(Notifications(), description="Sender of agents' notifications.")
     agents: dict[Line, Agent] = Field({}, title="Agents", description="Agents by name.")
-    filters: dict[str, JsonValue] = Field(
+    filters: NoFilters = Field(
         {}, title="PostMaster Filters", description="Must be empty: filters are not available in this version."
     )
-
-    @field_validator("filters")
-    @classmethod
-    def _no_filters(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if value:  # ignored silently, a filter against spam or loops would be believed to work
-            raise expected("nothing here: filters are not available in this version")
-        return value
 
     @cached_property
     def zone(self) -> ZoneInfo:

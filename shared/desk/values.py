@@ -74,9 +74,9 @@ def write_size(value: int) -> str:
 
 
 def _line(value: str) -> str:
-    if not value.strip() or _CONTROL.search(value):
-        raise expected("a text of one line, not empty")
-    return value.strip()
+    if not value or value != value.strip() or _CONTROL.search(value):
+        raise expected("a text of one line, not empty, without blanks around it")
+    return value
 
 
 def _fragment(value: str) -> str:
@@ -114,10 +114,11 @@ def _system_id(value: Any) -> Any:
 
 def parse_start(value: object) -> object:
     """`now`, `all` or a date as ISO 8601 writes it."""
-    if value in {"now", "all"} or isinstance(value, date):
+    if isinstance(value, date):
         return value
+    text = value if isinstance(value, str) else ""
     try:
-        return date.fromisoformat(value if isinstance(value, str) else "")
+        return text if text in {"now", "all"} else date.fromisoformat(text)
     except ValueError:
         raise expected("now, all or a date such as 2026-01-31") from None
 
@@ -125,6 +126,13 @@ def parse_start(value: object) -> object:
 def _time_zone(value: str) -> str:
     if value not in available_timezones():
         raise expected("a time zone of the IANA list, such as America/Sao_Paulo or UTC")
+    return value
+
+
+def _no_filters(value: dict[str, object]) -> dict[str, object]:
+    # Ignored silently, a filter against spam or loops would be believed to work.
+    if value:
+        raise expected("nothing here: filters are not available in this version")
     return value
 
 
@@ -159,4 +167,7 @@ Size = Annotated[
     BeforeValidator(parse_size),
     PlainSerializer(write_size, return_type=str),
     WithJsonSchema(_SIZE_SCHEMA),
+]
+NoFilters = Annotated[
+    dict[str, object], AfterValidator(_no_filters), WithJsonSchema({"type": "object", "maxProperties": 0})
 ]

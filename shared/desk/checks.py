@@ -1,0 +1,249 @@
+"""What the fields of a desk say about each other: references, exclusions, doubles, dangers.
+
+Pure. `references` and `contradictions` are refused by the loader; `warnings` are shown by
+`carteiro desk check` and break nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from shared.desk.findings import Complaint, Loc, suggest
+from shared.desk.model import IMPLICIT_QUEUE, SHIPPED_ADDRESS, Account, Desk, Outbound
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SMTP = {"smtp", "smtps", "smtptls"}
+
+
+class Names(NamedTuple):
+    """Every name that the file uses, also of entries that are wrong in themselves: a reference to one of
+    those is not a second mistake."""
+
+    queues: frozenset[str]
+    agents: frozenset[str]
+    system_addresses: frozenset[str]
+    outbound: frozenset[str]
+
+
+def names_of(sections: Mapping[str, Iterable[str]]) -> Names:
+    queues = {IMPLICIT_QUEUE, *sections.get("queues", ())}
+    addresses = (name.lower() for name in sections.get("system_addresses", ()))
+    return Names(
+        frozenset(queues),
+        frozenset(sections.get("agents", ())),
+        frozenset(addresses),
+        frozenset(sections.get("outbound", ())),
+    )
+
+
+def contradictions(desk: Desk) -> list[Complaint]:
+    """Fields and entries that exclude each other."""
+    return [
+        *_account_fields(desk),
+        *_same_mailbox(desk),
+        *_outbound_fields(desk),
+        *_two_defaults(desk),
+        *_two_answers(desk),
+    ]
+
+
+def references(desk: Desk, names: Names) -> list[Complaint]:
+    """Names that nothing in the file has."""
+    places: list[tuple[str, frozenset[str], Iterable[tuple[Loc, str | None]]]] = [
+        ("queue", names.queues, _queue_references(desk)),
+        (
+            "agent",
+            names.agents,
+            ((("queues", q, "agents", i), a) for q, v in desk.queues.items() for i, a in enumerate(v.agents)),
+        ),
+        (
+            "system address",
+            names.system_addresses,
+            ((("queues", q, "system_address"), v.system_address) for q, v in desk.queues.items()),
+        ),
+        (
+            "outbound account",
+            names.outbound,
+            ((("system_addresses", a, "outbound"), v.outbound) for a, v in desk.system_addresses.items()),
+        ),
+    ]
+    return [
+        Complaint(loc, f"no {what} named {name}", suggest(name, known))
+        for what, known, named in places
+        for loc, name in named
+        if name is not None and name not in known
+    ]
+
+
+def _queue_references(desk: Desk) -> Iterator[tuple[Loc, str | None]]:
+    yield ("postmaster_default_queue",), desk.postmaster_default_queue
+    for address, own in desk.system_addresses.items():
+        yield ("system_addresses", address, "queue"), own.queue
+    for name, account in desk.accounts.items():
+        yield ("accounts", name, "queue"), account.queue
+    for name, response in desk.auto_responses.items():
+        for at, queue in enumerate(response.queues):
+            yield ("auto_responses", name, "queues", at), queue
+
+
+def _account_fields(desk: Desk) -> Iterator[Complaint]:
+    for name, account in desk.accounts.items():
+        for field, found, wanted in _account_mistakes(account):
+            yield Complaint(("accounts", name, *([field] if field else [])), found, wanted)
+
+
+def _account_mistakes(account: Account) -> Iterator[tuple[str, str, str]]:
+    if account.dispatch and account.queue:
+        yield "queue", "stands beside dispatch: by_to", "expected one of the two"
+    if not account.dispatch and not account.queue:
+        yield "", "neither dispatch nor queue", "expected dispatch: by_to, or queue: NAME"
+    if not account.is_imap:
+        for field in ("folder", "idle"):
+            if field in account.model_fields_set:
+                yield field, f"a field of IMAP beside {account.type}", "expected nothing here"
+        if account.after not in {"keep", "delete"}:
+            yield "after", f"{account.after} beside {account.type}", "expected keep or delete"
+    elif account.after == "move" and account.move_to is None:
+        yield "move_to", "missing", "expected the folder for fetched mails, as after is move"
+    elif account.after == "move" and _folder(account.move_to or "") == _folder(account.folder):
+        yield "move_to", "the watched folder itself", "expected another folder"
+    if account.after != "move" and account.move_to is not None:
+        yield "move_to", f"a folder beside after: {account.after}", "expected after: move, or nothing here"
+
+
+def _folder(name: str) -> str:
+    return "INBOX" if name.upper() == "INBOX" else name  # RFC 9051 section 5.1: in any case of letters
+
+
+def _same_mailbox(desk: Desk) -> Iterator[Complaint]:
+    """POP3 and IMAP reach the same INBOX: two readers would each make a ticket of every mail."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for name, account in desk.accounts.items():
+        mailbox = (account.host.lower(), account.user.lower(), _folder(account.folder))
+        first = seen.setdefault(mailbox, name)
+        if first != name:
+            yield Complaint(
+                ("accounts", name),
+                f"the same host, user and folder as account {first}",
+                "expected one account for each mailbox",
+            )
+
+
+def _outbound_fields(desk: Desk) -> Iterator[Complaint]:
+    for name, account in desk.outbound.items():
+        for field, found, wanted in _outbound_mistakes(account):
+            yield Complaint(("outbound", name, field), found, wanted)
+
+
+def _outbound_mistakes(account: Outbound) -> Iterator[tuple[str, str, str]]:
+    if account.type not in _SMTP:
+        for field in ("host", "port", "user", "password", "tls_verify"):
+            if field in account.model_fields_set:
+                yield field, f"a field of SMTP beside {account.type}", "expected nothing here"
+        return
+    if account.host is None:
+        yield "host", "missing", f"expected the name of the server, as type is {account.type}"
+    if account.port == 0:
+        yield "port", "0", "expected a number from 1 to 65535"
+    if account.user and not account.password:
+        yield "password", "missing beside user", "expected {secret: NAME}"
+    if account.password and not account.user:
+        yield "user", "missing beside password", "expected the name to log in with"
+
+
+def _two_defaults(desk: Desk) -> Iterator[Complaint]:
+    defaults = [name for name, account in desk.outbound.items() if account.default]
+    for name in defaults[1:]:
+        yield Complaint(("outbound", name, "default"), f"true, as in account {defaults[0]}", "expected one default")
+
+
+def _two_answers(desk: Desk) -> Iterator[Complaint]:
+    seen: dict[tuple[str, str], Loc] = {}
+    for name, response in desk.auto_responses.items():
+        for at, queue in enumerate(response.queues):
+            loc: Loc = ("auto_responses", name, "queues", at)
+            first = seen.setdefault((queue, response.type), loc)
+            if first != loc:
+                yield Complaint(
+                    loc,
+                    f"queue {queue} has its {response.type} already in {first[1]}",
+                    "expected one of each type for a queue",
+                )
+
+
+def warnings(desk: Desk, replicas: int | None = None) -> list[Complaint]:
+    """What works but will be regretted. `replicas`: of the mail topics; None where no broker was asked."""
+    return [
+        *after_without_copy(desk, replicas),
+        *_unprotected(desk),
+        *_shipped_address(desk),
+        *_nobody_answered(desk),
+    ]
+
+
+def after_without_copy(desk: Desk, replicas: int | None) -> Iterator[Complaint]:
+    """`after: delete` and `move` while the mail topics keep fewer than two copies (None: unknown)."""
+    if replicas is not None and replicas >= 2:
+        return
+    kept = "an unknown number of copies" if replicas is None else f"{replicas} copy"
+    for name, account in desk.accounts.items():
+        if account.after in {"delete", "move"}:
+            yield Complaint(
+                ("accounts", name, "after"),
+                f"{account.after} while the mail topics keep {kept}",
+                "safe with two replicas or more; seen and keep leave the mail where it is",
+            )
+
+
+def _unprotected(desk: Desk) -> Iterator[Complaint]:
+    servers: list[tuple[Loc, Account | Outbound]] = [
+        *((("accounts", name), account) for name, account in desk.accounts.items()),
+        *((("outbound", name), account) for name, account in desk.outbound.items()),
+    ]
+    for loc, account in servers:
+        if not account.tls_verify:
+            yield Complaint(
+                (*loc, "tls_verify"),
+                "the server's certificate is not verified",
+                "anybody on the way can read the password",
+            )
+        plain = account.type in {"imap", "pop3", "smtp"} and account.password
+        if plain and account.host not in _LOOPBACK:
+            yield Complaint(
+                (*loc, "type"),
+                f"{account.type} sends the password in clear",
+                f"{account.type}s and {account.type}tls protect it",
+            )
+
+
+def _shipped_address(desk: Desk) -> Iterator[Complaint]:
+    wanted = "write your own address"
+    if desk.agents and desk.notifications.sender_email == SHIPPED_ADDRESS:
+        yield Complaint(
+            ("notifications", "sender_email"), f"the shipped address {SHIPPED_ADDRESS} stands unchanged", wanted
+        )
+    if SHIPPED_ADDRESS in desk.system_addresses:
+        yield Complaint(("system_addresses", SHIPPED_ADDRESS), "the shipped address stands unchanged", wanted)
+
+
+def _nobody_answered(desk: Desk) -> Iterator[Complaint]:
+    by_to = [name for name, account in desk.accounts.items() if account.dispatch]
+    if by_to and not desk.system_addresses:
+        yield Complaint(
+            ("accounts", by_to[0], "dispatch"),
+            "by_to without any system address",
+            f"every mail will go to the queue {desk.default_queue}",
+        )
+    if desk.outbound and not any(account.default for account in desk.outbound.values()):
+        yield Complaint(
+            ("outbound",),
+            "no account is the default",
+            "mail from addresses that name no account is recorded but not sent",
+        )
+    for name, response in desk.auto_responses.items():
+        for at, queue in enumerate(response.queues):
+            if desk.sender_of_queue(queue) is None:
+                yield Complaint(
+                    ("auto_responses", name, "queues", at),
+                    f"queue {queue} has no system address",
+                    "this answer will not be sent",
+                )
