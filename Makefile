@@ -1,0 +1,70 @@
+# `make` prints what there is. Python only: a virtual environment in .venv, packages from the lock files.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY    := .venv/bin/python
+DESK  ?=
+ONCE  ?=
+TESTS ?= tests
+
+# uv where it is on PATH (seconds), pip else (about half a minute)
+define install
+	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or newer"; exit 78; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed, found $$(python3 -V)"; exit 78; }
+	@test -x $(PY) || python3 -m venv .venv \
+	  || { echo "python3 cannot make a virtual environment: install the package python3-venv"; rm -rf .venv; exit 78; }
+	@echo "packages of $(1) ..."
+	@if command -v uv >/dev/null; then \
+	  uv pip install -q --python $(PY) --require-hashes --no-deps -r $(1) -r requirements-build.lock; \
+	else \
+	  $(PY) -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r $(1) -r requirements-build.lock; \
+	fi || { echo "packages could not be installed: is the package registry reachable?"; exit 69; }
+	@$(PY) -m pip install -q --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
+endef
+
+##@ Use
+run: .venv/.local ## start everything, send one mail through; ONCE=1 stops by itself; DESK=my.yaml takes your accounts
+	@$(PY) -m ops.stack $(if $(ONCE),--once) $(if $(DESK),--desk $(DESK))
+
+test: .venv/.dev ## every test, in parallel, on real servers (TESTS=path for a part)
+	@$(PY) -m pytest -n 2 --dist worksteal -q $(TESTS)
+
+check: .venv/.dev ## lint, types, boundaries, unit and contract tests; Python only, no server
+	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check . && echo "ruff: clean"
+	@.venv/bin/mypy . 2>&1 | tail -n 20; exit $${PIPESTATUS[0]}
+	@.venv/bin/lint-imports --no-cache 2>&1 | tail -n 15; exit $${PIPESTATUS[0]}
+	@$(PY) -m ops.pages --check
+	@$(PY) -m pytest -n 2 -q tests/unit tests/contract
+
+##@ Look closer
+bench: .venv/.dev ## mails per second and CPU per mail through the whole path (N=2000)
+	@$(PY) bench/path.py $(or $(N),2000)
+
+pages: .venv/.dev ## write the generated pages of docs/ anew
+	@$(PY) -m ops.pages
+
+##@ House-keeping
+setup: .venv/.dev ## install everything a developer needs into .venv
+
+locks: .venv/.dev ## compile the lock files anew (needs uv)
+	uv pip compile -q --universal --generate-hashes pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --extra local pyproject.toml -o requirements-local.lock
+	uv pip compile -q --universal --generate-hashes --extra dev pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes build.in -o requirements-build.lock
+
+clean-data: ## delete what the local stack has stored (mails, tickets, topics)
+	rm -rf var
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.local: requirements-local.lock requirements-build.lock pyproject.toml
+	$(call install,requirements-local.lock)
+	@touch $@
+
+.venv/.dev: requirements-dev.lock requirements-build.lock pyproject.toml
+	$(call install,requirements-dev.lock)
+	@touch $@ .venv/.local
+
+.PHONY: run test check bench pages setup locks clean-data help
