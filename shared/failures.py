@@ -159,7 +159,8 @@ class Policy:
 
     def __post_init__(self) -> None:
         self.fuse = Fuse()
-        self._failing_since: dict[tuple[int, int], float] = {}
+        self._batch_since: dict[tuple[int, int], float] = {}  # by its first record
+        self._alone_since: dict[tuple[int, int], float] = {}  # a record tried apart
         self._touch: Callable[[], None] = lambda: None
 
     def on_attempt(self, touch: Callable[[], None]) -> None:
@@ -175,6 +176,8 @@ class Policy:
         await self._run(records, waiting, isolate=self._is_stuck(records))
         if waiting:
             raise BatchFailed(describe(waiting[0])) from waiting[0]
+        for record in records:
+            self._batch_since.pop((record.partition, record.offset), None)
 
     async def _run(self, records: Sequence[Record], waiting: list[BaseException], *, isolate: bool) -> None:
         """With `isolate` transient faults are halved as well, and what still waits alone goes to `waiting`: the
@@ -210,7 +213,7 @@ class Policy:
                 attempt += 1
                 pause = 0.0 if what is Verdict.AGAIN else backoff(attempt, random.random())  # noqa: S311  # jitter
                 if what is Verdict.PERMANENT or self.stop.is_set() or self.now() + pause > deadline:
-                    self._remember(records)
+                    self._remember(records, patient=patient)
                     raise
                 metrics.retries.labels(self.topic, _bucket(attempt)).inc()
                 if attempt in (1, 5):
@@ -219,7 +222,7 @@ class Policy:
                         extra=fields(action="batch_retry", topic=self.topic, attempt=attempt, cause=describe(error)),
                     )
                 if await _stopped_within(self.stop, pause):
-                    self._remember(records)
+                    self._remember(records, patient=patient)
                     raise
             else:
                 return
@@ -240,7 +243,7 @@ class Policy:
 
     async def _give_up(self, record: Record, error: BaseException) -> None:
         await self.set_aside(record, error)
-        self._failing_since.pop((record.partition, record.offset), None)
+        self._alone_since.pop((record.partition, record.offset), None)
         log.error(
             "record set aside as a dead letter",
             extra=fields(
@@ -261,23 +264,26 @@ class Policy:
         self.fuse.good(len(records))
         self._last_pass = self.now()
         for record in records:
-            self._failing_since.pop((record.partition, record.offset), None)
+            self._alone_since.pop((record.partition, record.offset), None)
 
     _last_pass: float = float("-inf")
 
-    def _remember(self, records: Sequence[Record]) -> None:
-        self._failing_since.setdefault((records[0].partition, records[0].offset), self.now())
+    def _remember(self, records: Sequence[Record], *, patient: bool) -> None:
+        if patient:
+            self._batch_since.setdefault((records[0].partition, records[0].offset), self.now())
+        elif len(records) == 1:
+            self._alone_since.setdefault((records[0].partition, records[0].offset), self.now())
 
     def _is_stuck(self, records: Sequence[Record]) -> bool:
         """Has a batch that began with one of these records failed for half the time? Then they are tried apart."""
         now = self.now()
-        since = (self._failing_since.get((record.partition, record.offset), now) for record in records)
-        return bool(self._failing_since) and any(now - first >= self.stuck_seconds / 2 for first in since)
+        since = (self._batch_since.get((record.partition, record.offset), now) for record in records)
+        return bool(self._batch_since) and any(now - first >= self.stuck_seconds / 2 for first in since)
 
     def _is_its_own_fault(self, record: Record, error: BaseException) -> bool:
-        """Alone at fault for long enough, while the same dependency served others since."""
-        since = self._failing_since.get((record.partition, record.offset), self.now())
-        waited = self.now() - since >= self.stuck_seconds
+        """Alone at fault for the other half of the time, while the same dependency served others since."""
+        since = self._alone_since.get((record.partition, record.offset), self.now())
+        waited = self.now() - since >= self.stuck_seconds / 2
         return waited and self._last_pass > since and not isinstance(error, NewerWriter)
 
 
