@@ -21,6 +21,9 @@ from pydantic import ValidationError
 
 from shared import logs, metrics
 from shared.clock import monotonic
+from shared.desk.findings import DeskError
+from shared.desk.secret_files import SecretError, read_secret
+from shared.desk.watch import DeskWatch
 from shared.failures import Transient
 from shared.health import Health
 from shared.kafka import CommitsRefused, Consumer
@@ -49,6 +52,8 @@ class Process:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = field(default_factory=Health)
     failure: BaseException | None = None
+    _desk: DeskWatch | None = None
+    watching: asyncio.Task[None] | None = None
 
     def fatal(self, error: BaseException) -> None:
         self.failure = self.failure or error
@@ -70,6 +75,23 @@ class Process:
 
         self.health.ready[f"{service} database"] = answers
         return pool
+
+    def desk(self) -> DeskWatch:
+        """The desk, watched while the process runs. Raises Misconfigured with every mistake, a line each."""
+        if self._desk is None:
+            try:
+                self._desk = DeskWatch(self.settings.desk, on_attempt=_export_desk)
+            except DeskError as error:
+                raise Misconfigured(str(error)) from error
+            self.watching = asyncio.create_task(self._desk.run(), name="desk-watch")
+        return self._desk
+
+    def secret(self, name: str) -> str:
+        """Content of a secret file. Raises Misconfigured."""
+        try:
+            return read_secret(self.settings.secrets, name).get_secret_value()
+        except SecretError as error:
+            raise Misconfigured(str(error)) from error
 
     async def kafka(self, *topics: str) -> None:
         """Waits until Kafka answers and the topics are as declared; adds the readiness check.
@@ -109,6 +131,18 @@ class Process:
         self.health.ready[f"group {consumer.group}"] = joined
 
 
+def _export_desk(watch: DeskWatch) -> None:
+    metrics.desk_reload_successful.set(1 if watch.last_reload_successful else 0)
+    metrics.desk_reload_success_time.set(watch.last_success.timestamp())
+    metrics.desk_info.clear()
+    metrics.desk_info.labels(watch.current.sha256).set(1)
+    if watch.error is not None:
+        log.error(
+            "the changed desk was refused; the last good one stays",
+            extra=fields(action="desk_refused", complaint=str(watch.error)),
+        )
+
+
 Serve = Callable[[Process], Awaitable[None]]
 
 
@@ -146,6 +180,8 @@ async def _run(process: Process, services: Mapping[str, Serve]) -> int:
             os._exit(status or TRY_AGAIN)
         return status
     finally:
+        if process.watching is not None:
+            process.watching.cancel()
         server.close()
 
 
