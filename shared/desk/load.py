@@ -131,17 +131,20 @@ def _validated(source: Source) -> tuple[Desk, list[Complaint]]:
 
 
 def _what_validates(data: Any) -> tuple[Desk, list[Complaint]]:
-    """The desk and the complaints; where there are any, first without the fields, then without the entries,
-    at last without the sections that they name."""
+    """The desk and the complaints; where there are any, first without the fields that they name, then without
+    the entries around them."""
     refused: list[Complaint] = []
-    for depth in (None, 2, 1):
+    for depth in (None, 2):
         try:
             return Desk.model_validate(data), refused
         except ValidationError as error:
             wrong = complaints(error)
         refused = refused or wrong
         data = _without(data, [complaint.loc[:depth] for complaint in wrong])
-    return Desk(), refused
+    try:
+        return Desk.model_validate(data), refused
+    except ValidationError:
+        return Desk(), refused
 
 
 def _same_address(data: Any) -> list[Complaint]:
