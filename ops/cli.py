@@ -11,6 +11,8 @@ from importlib import import_module
 
 import click
 
+from ops.desk import desk
+
 SERVICES = ("fetcher", "dispatcher", "ticketing", "mailer")
 
 
@@ -77,6 +79,7 @@ def _finish(work: Callable[[], Awaitable[int]]) -> None:
         sys.exit(status_of(error))
 
 
+carteiro.add_command(desk)
 main = carteiro
 
 if __name__ == "__main__":
