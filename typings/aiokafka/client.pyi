@@ -1,0 +1,3 @@
+from typing import Any
+
+async def create_conn(host: str, port: int, **options: Any) -> Any: ...
