@@ -171,18 +171,14 @@ class Mailbox:
 
     # --- waiting and leaving
 
-    async def idle(self, seconds: float) -> None:
-        """Returns when there is something to look at, or after `seconds`; raises when the connection is lost.
+    @property
+    def can_idle(self) -> bool:
+        return "IDLE" in self.capabilities
 
-        Without IDLE (RFC 2177) it waits as well; then only a loss is noticed early.
-        """
-        wait = min(seconds, _IDLE_AT_MOST)
-        if self._wire.news:
-            return
-        if "IDLE" in self.capabilities:
-            await self._wire.idle(wait)
-        else:
-            await self._wire.until(lambda: self._wire.news, wait)
+    async def idle(self, seconds: float) -> None:
+        """Returns when there is something to look at, or after `seconds`; raises when the connection is lost."""
+        if not self._wire.news:
+            await self._wire.idle(min(seconds, _IDLE_AT_MOST))
 
     async def close(self) -> None:
         """LOGOUT if the server is quick, and the connection is gone in any case."""

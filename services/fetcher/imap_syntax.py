@@ -67,10 +67,10 @@ def _values(response: Untagged, start: int) -> dict[bytes, Value]:
         value = next(literals, b"") if kind == "literal" else token[kind or 0]
         if kind == "quoted":
             value = _ESCAPED.sub(rb"\1", token["quoted"])
-        if depth and name is not None:
-            listed = pairs[name]
-            assert isinstance(listed, list)
-            listed.append(value)
+        if depth:
+            nested = pairs.get(name) if name is not None else None
+            if isinstance(nested, list):
+                nested.append(value)
         elif name is None:
             name = value.upper()
         else:

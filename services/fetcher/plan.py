@@ -9,7 +9,9 @@ UIDVALIDITY (RFC 3501 §2.3.1.1), which makes every remembered UID meaningless.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from typing import Literal
+
+from shared.events import Origin
 
 GROUP_BYTES = 8 * 1024 * 1024
 GROUP_MAILS = 200
@@ -61,22 +63,18 @@ class Failed:
     retry_at: datetime
 
 
-class Origin(StrEnum):
-    live = "live"
-    backfill = "backfill"
-
-
 # --- first contact and resynchronisation ---------------------------------------------------------------
 
 
-def first_contact(state: MailboxState, start_from: datetime | None, now: datetime) -> Folder:
-    """The folder is seen for the first time; `start_from` None means now: what is there stays there.
+def first_contact(state: MailboxState, start_from: Literal["now", "all"] | datetime, now: datetime) -> Folder:
+    """The folder is seen for the first time; with `now` what is there stays there.
 
-    With a past start everything already there is backfill, mail older than the start is not fetched.
+    Otherwise everything already there is backfill, and mail older than the date is not fetched.
     """
-    if start_from is None:
+    if start_from == "now":
         return Folder(state.uidvalidity, cursor=state.uidnext - 1, watched_since=now)
-    return Folder(state.uidvalidity, cursor=0, watched_since=start_from, resync_below=state.uidnext)
+    since = None if start_from == "all" else start_from
+    return Folder(state.uidvalidity, cursor=0, watched_since=since, resync_below=state.uidnext)
 
 
 def counts_as_new(listed: Listed, last_success: datetime | None) -> bool:
@@ -108,11 +106,11 @@ def is_silenced(folder: Folder, last_success: datetime | None) -> bool:
 def origin(folder: Folder, uid: int, internaldate: datetime | None) -> Origin:
     """Live mail may be answered, backfill is silent."""
     if uid >= folder.resync_below:
-        return Origin.live
+        return Origin.LIVE
     if folder.live_since is None:
-        return Origin.backfill
+        return Origin.BACKFILL
     late = internaldate is None or internaldate >= folder.live_since
-    return Origin.live if late else Origin.backfill
+    return Origin.LIVE if late else Origin.BACKFILL
 
 
 # --- what to fetch -------------------------------------------------------------------------------------

@@ -502,18 +502,6 @@ async def test_idle_is_renewed_after_the_time_asked_for(log_in: Connect) -> None
         await mailbox.idle(0.05)
 
 
-async def test_without_idle_the_wait_still_notices_a_lost_connection(log_in: Connect) -> None:
-    async def leave(server: Server) -> None:
-        await server.lets_in_and_opens("IMAP4rev1")
-        await asyncio.sleep(0.1)
-
-    async with scripted(leave) as server:
-        mailbox = await opened(log_in, server.port)
-        with pytest.raises(faults.ConnectFailed):
-            async with asyncio.timeout(1):
-                await mailbox.idle(540)
-
-
 # --- the library underneath
 
 

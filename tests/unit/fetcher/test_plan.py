@@ -13,7 +13,6 @@ from services.fetcher.plan import (
     Folder,
     Listed,
     MailboxState,
-    Origin,
     advance,
     after_failure,
     back_off,
@@ -29,6 +28,7 @@ from services.fetcher.plan import (
     sort_window,
     to_clean,
 )
+from shared.events import Origin
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -48,32 +48,38 @@ def failed(*uids: int, attempts: int = 1, retry_at: datetime = NOW) -> dict[int,
 
 
 def test_start_from_now_leaves_what_is_there() -> None:
-    folder = first_contact(MailboxState(7, uidnext=101, exists=100), None, NOW)
+    folder = first_contact(MailboxState(7, uidnext=101, exists=100), "now", NOW)
     assert folder == Folder(7, cursor=100, watched_since=NOW)
-    assert origin(folder, 101, NOW) is Origin.live
+    assert origin(folder, 101, NOW) is Origin.LIVE
 
 
 def test_start_from_now_in_an_empty_mailbox_takes_its_first_mail() -> None:
-    assert first_contact(MailboxState(7, uidnext=1, exists=0), None, NOW).cursor == 0
+    assert first_contact(MailboxState(7, uidnext=1, exists=0), "now", NOW).cursor == 0
 
 
 def test_a_past_start_reads_everything_since_then_silently() -> None:
     folder = first_contact(MailboxState(7, uidnext=101, exists=100), NOW - DAY, NOW)
     assert folder.cursor == 0
-    assert origin(folder, 100, NOW - HOUR) is Origin.backfill
-    assert origin(folder, 101, NOW) is Origin.live
+    assert origin(folder, 100, NOW - HOUR) is Origin.BACKFILL
+    assert origin(folder, 101, NOW) is Origin.LIVE
     window = sort_window([mail(1, received=NOW - 2 * DAY), mail(2, received=NOW - HOUR)], folder, {}, MIB)
     assert window.too_old == (1,)
     assert [m.uid for m in window.groups[0]] == [2]
+
+
+def test_start_from_all_leaves_nothing_out() -> None:
+    folder = first_contact(MailboxState(7, uidnext=101, exists=100), "all", NOW)
+    assert sort_window([mail(1, received=NOW - 9000 * DAY)], folder, {}, MIB).too_old == ()
+    assert origin(folder, 1, NOW) is Origin.BACKFILL
 
 
 def test_after_a_new_uidvalidity_only_what_came_since_the_last_success_is_live() -> None:
     before = Folder(7, cursor=500, watched_since=NOW - 30 * DAY)
     after = resync(before, MailboxState(8, uidnext=51, exists=50), NOW - HOUR, new_mails=2)
     assert (after.uidvalidity, after.cursor) == (8, 0)
-    assert origin(after, 1, NOW - 2 * HOUR) is Origin.backfill
-    assert origin(after, 2, NOW - HOUR) is Origin.live
-    assert origin(after, 51, NOW - 2 * HOUR) is Origin.live  # arrived after the resync began
+    assert origin(after, 1, NOW - 2 * HOUR) is Origin.BACKFILL
+    assert origin(after, 2, NOW - HOUR) is Origin.LIVE
+    assert origin(after, 51, NOW - 2 * HOUR) is Origin.LIVE  # arrived after the resync began
     assert not is_silenced(after, NOW - HOUR)
 
 
@@ -88,14 +94,14 @@ def test_a_resync_does_not_fetch_what_came_before_watching_began() -> None:
 def test_more_than_five_hundred_new_mails_in_a_resync_are_silent(new_mails: int, silenced: bool) -> None:
     before = Folder(7, cursor=500, watched_since=None)
     after = resync(before, MailboxState(8, uidnext=1000, exists=900), NOW - HOUR, new_mails)
-    assert (origin(after, 5, NOW) is Origin.backfill) is silenced
+    assert (origin(after, 5, NOW) is Origin.BACKFILL) is silenced
     assert is_silenced(after, NOW - HOUR) is silenced
-    assert origin(after, 1000, NOW) is Origin.live
+    assert origin(after, 1000, NOW) is Origin.LIVE
 
 
 def test_a_resync_before_any_success_is_silent_without_an_alarm() -> None:
     after = resync(Folder(7, 0, None), MailboxState(8, uidnext=9, exists=8), None, new_mails=0)
-    assert origin(after, 5, NOW) is Origin.backfill
+    assert origin(after, 5, NOW) is Origin.BACKFILL
     assert not is_silenced(after, None)
 
 
