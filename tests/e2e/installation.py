@@ -80,7 +80,6 @@ class Installation:
         (folder / "recebido.txt").write_text("Seu chamado tem o numero <OTRS_TICKET_TicketNumber>.\n")
         built.write_desk()
         await apply_topics(servers.kafka, prefix, 1)
-        built.deliver([])
         return built
 
     @property
@@ -155,11 +154,11 @@ class Installation:
 
     # --- the outside world ------------------------------------------------------------------------------------
 
-    def deliver(self, mails: Sequence[Sent]) -> None:
-        """Into the support mailbox over SMTP. The first call makes the mailbox."""
+    def deliver(self, mails: Sequence[Sent], mailbox: str = "") -> None:
+        """Into a mailbox (the support's) over SMTP."""
         with smtplib.SMTP(self.servers.mail.host, self.servers.mail.smtp, timeout=60) as smtp:
             for mail in mails:
-                smtp.sendmail(mail.sender, [self.support], mail.raw)
+                smtp.sendmail(mail.sender, [mailbox or self.support], mail.raw)
 
     async def deliver_all(self, mails: Sequence[Sent]) -> None:
         await asyncio.to_thread(self.deliver, mails)

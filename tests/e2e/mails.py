@@ -37,11 +37,13 @@ def _with_body(sender: str, to: str, message_id: str, subject: str, head: bytes,
     return Sent(sender, message_id, subject, top + head + b"\r\n" + body + b"\r\n")
 
 
-def alternative(sender: str, to: str, message_id: str, subject: str) -> Sent:
+def alternative(sender: str, to: str, message_id: str, subject: str, *, lines: int = 1) -> Sent:
     body = (
         "--b1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-        "A impressora não responde.\r\n--b1\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
-        "<p>A impressora <b>não</b> responde.</p>\r\n--b1--\r\n"
+        + "A impressora não responde.\r\n" * lines
+        + "--b1\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+        + "<p>A impressora <b>não</b> responde.</p>\r\n" * lines
+        + "--b1--\r\n"
     ).encode()
     return _with_body(sender, to, message_id, subject, b"Content-Type: multipart/alternative; boundary=b1\r\n", body)
 
