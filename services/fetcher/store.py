@@ -130,7 +130,6 @@ ON CONFLICT (account) DO UPDATE
 SET connected = false, last_attempt = clock_timestamp(), error = $2, error_text = $3,
     error_since = CASE WHEN account_status.error = $2 THEN account_status.error_since ELSE clock_timestamp() END
 """
-_DISCONNECTED = "UPDATE fetcher.account_status SET connected = false WHERE account = $1"
 
 
 class Store:
@@ -260,7 +259,3 @@ class Store:
     async def failed_look(self, lease: Lease, error: str, text: str) -> None:
         async with self._fenced(lease) as connection:
             await connection.execute(_FAILED_LOOK, lease.account, error, text)
-
-    async def disconnected(self, lease: Lease) -> None:
-        async with self._fenced(lease) as connection:
-            await connection.execute(_DISCONNECTED, lease.account)

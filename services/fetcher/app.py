@@ -1,0 +1,68 @@
+"""The fetcher's composition root: reads mailboxes, states facts."""
+
+import logging
+import os
+import secrets
+import socket
+
+from services.fetcher.accounts import Accounts
+from services.fetcher.budget import ByteBudget
+from services.fetcher.lease import Leases
+from services.fetcher.reading import Rim
+from services.fetcher.store import Store
+from services.fetcher.watch import Surroundings, Trust
+from shared import process
+from shared.logs import fields
+from shared.originals import open_originals
+from shared.process import Misconfigured, Process
+from shared.producer import Producer
+from shared.settings import Settings
+from shared.topics import DEAD_LETTERS, RECEIVED
+
+log = logging.getLogger(__name__)
+
+
+async def serve(proc: Process) -> None:
+    """Runs until `proc.stop`; what is on its way to Kafka is confirmed and recorded before it returns."""
+    settings = proc.settings
+    desk = proc.desk()
+    trust = _trust(settings)
+    try:
+        originals = open_originals(settings.objects)
+    except ValueError as error:
+        raise Misconfigured(f"CARTEIRO_OBJECTS={settings.objects}: {error}") from error
+    pool = await proc.database("fetcher")
+    await proc.kafka(RECEIVED, DEAD_LETTERS)
+    store = Store(pool)
+    producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-fetcher")
+    around = Surroundings(
+        Rim(store, producer, originals, ByteBudget()), trust, settings.secrets, desk.current.desk.zone
+    )
+    accounts = Accounts(around, Leases(store, holder_name(settings)), desk)
+    proc.health.alive["fetcher leases"] = lambda: accounts.last_progress
+    unread = [name for name, account in desk.current.desk.accounts.items() if not account.is_imap]
+    if unread:
+        log.error("POP3 accounts are not read by this version", extra=fields(action="unread", accounts=unread))
+    try:
+        await accounts.run(proc.stop)
+    finally:
+        await accounts.close()
+        await producer.close()
+        await pool.close()
+
+
+def holder_name(settings: Settings) -> str:
+    """Who holds a lease, for people; the random end tells a process from the one before it in the same pod."""
+    return f"{settings.instance or socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def _trust(settings: Settings) -> Trust:
+    try:
+        return Trust.load(settings.ca_file)
+    except OSError as error:
+        raise Misconfigured(f"CARTEIRO_CA_FILE={settings.ca_file} cannot be used: {error.strerror}") from error
+
+
+def run() -> int:
+    """The process `carteiro run fetcher`; returns the exit status."""
+    return process.run({"fetcher": serve})

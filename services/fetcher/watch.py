@@ -1,0 +1,207 @@
+"""One account, for as long as its lease is held: connect, look, wait for news, look again; back off after a fault.
+
+Nothing that happens here reaches another account. A fault of the mailbox becomes the account's status; a fault
+of Kafka, the object store or the database leaves the mail where it is.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from services.fetcher import faults, plan
+from services.fetcher.imap import Mailbox
+from services.fetcher.imap_connect import Security, connect
+from services.fetcher.reading import Looked, Reader, Rim, Session
+from services.fetcher.store import Lease, LeaseLost
+from shared import metrics
+from shared.clock import monotonic, now
+from shared.desk.model import Account
+from shared.desk.secret_files import SecretError, read_secret
+from shared.failures import Transient
+from shared.logs import fields
+
+log = logging.getLogger(__name__)
+
+_NO_SECRET = "no_secret"  # noqa: S105  # a result, not a password
+_SECRET_LOOKED_AT = 5.0  # a corrected password is tried at once, not after hours
+
+
+class SecretMissing(faults.Fault):
+    """The password's file cannot be read. Nobody refused us, so nobody locks the account."""
+
+    result = "auth_failed"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How servers' certificates are verified: once for the process, building a context is dear."""
+
+    verifying: ssl.SSLContext
+    unverified: ssl.SSLContext
+
+    @classmethod
+    def load(cls, ca_file: Path | None) -> "Trust":
+        """Raises OSError (SSLError included) when the file cannot be used."""
+        unverified = ssl.create_default_context()
+        unverified.check_hostname = False
+        unverified.verify_mode = ssl.CERT_NONE  # only for accounts whose administrator wrote `tls_verify: false`
+        return cls(ssl.create_default_context(cafile=str(ca_file) if ca_file else None), unverified)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a watch needs beside the account."""
+
+    rim: Rim
+    trust: Trust
+    secrets: Path
+    zone: ZoneInfo
+
+
+def start_of(start_from: Literal["now", "all"] | date, zone: ZoneInfo) -> Literal["now", "all"] | datetime:
+    """The desk's `start_from` with a date as the begin of that day in the desk's time zone."""
+    if isinstance(start_from, date):
+        return datetime.combine(start_from, time.min, zone).astimezone(UTC)
+    return start_from
+
+
+class Watch:
+    """Runs one account until it is cancelled or the lease is gone."""
+
+    def __init__(self, around: Surroundings, lease: Lease, account: Account) -> None:
+        self._around = around
+        self._store = around.rim.store
+        self._lease = lease
+        self._account = account
+        self._name = lease.account
+        self._last_result = ""
+        self._in_a_row = 0
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._sleep(await self._one_session())
+        except LeaseLost:
+            log.warning(
+                "the lease is gone: another fetcher reads on", extra=fields(action="lease_lost", account=self._name)
+            )
+        finally:
+            _forget_metrics(self._name)
+
+    async def _one_session(self) -> float:
+        """A connection from its begin to its end; returns the seconds to wait before the next."""
+        try:
+            return await self._session()
+        except faults.Fault as fault:
+            await self._report(fault.result, str(fault))
+            return self._back_off(_NO_SECRET if isinstance(fault, SecretMissing) else fault.result)
+        except Transient as error:
+            # nothing was lost and nothing confirmed: the mail waits in the mailbox
+            await self._report("held_back", str(error), counted=False)
+            return self._back_off("held_back")
+        except LeaseLost:
+            raise
+        except Exception as error:
+            log.exception("unexpected", extra=fields(action="account_crashed", account=self._name))
+            await self._report("protocol_error", f"unexpected {type(error).__name__}: see the log")
+            return self._back_off("protocol_error")
+
+    def _back_off(self, result: str) -> float:
+        self._in_a_row = self._in_a_row + 1 if result == self._last_result else 1
+        self._last_result = result
+        return plan.back_off(result, self._in_a_row, random.random())  # noqa: S311  # jitter
+
+    async def _session(self) -> float:
+        metrics.account_last_poll.labels(self._name).set(now().timestamp())
+        account = self._account
+        mailbox = await self._connect()
+        try:
+            session = Session(self._around.rim, self._lease, account, mailbox)
+            reader = Reader(session, start_of(account.start_from, self._around.zone))
+            idles = account.idle and mailbox.can_idle
+            while True:
+                pause = await self._look(reader, stays=idles)
+                if not idles:
+                    return pause
+                with metrics.account_idle_connections.labels("imap").track_inprogress():
+                    await mailbox.idle(pause)
+        finally:
+            await mailbox.close()
+
+    async def _connect(self) -> Mailbox:
+        account, trust = self._account, self._around.trust
+        return await connect(
+            account.host,
+            account.port,
+            Security(account.type),
+            trust.verifying if account.tls_verify else trust.unverified,
+            user=account.user,
+            password=self._password(),
+        )
+
+    def _password(self) -> str:
+        try:
+            return read_secret(self._around.secrets, self._account.password.secret).get_secret_value()
+        except SecretError as error:
+            raise SecretMissing(str(error)) from error
+
+    async def _look(self, reader: Reader, *, stays: bool) -> float:
+        """One look, and its success told; returns the seconds until the next is due without news."""
+        began = monotonic()
+        looked = await reader.look()
+        error = faults.Refused.result if looked.complaint else ""
+        await self._store.succeeded(self._lease, looked.began, connected=stays, error=error, text=looked.complaint)
+        self._last_result, self._in_a_row = "", 0
+        metrics.account_fetch.labels(self._name, "success").inc()
+        metrics.account_fetch_duration.labels("imap").observe(monotonic() - began)
+        metrics.account_last_success.labels(self._name).set(looked.began.timestamp())
+        metrics.account_last_poll.labels(self._name).set(now().timestamp())
+        return self._pause(looked)
+
+    def _pause(self, looked: Looked) -> float:
+        interval = self._account.interval.total_seconds()
+        if looked.retry_at is None:
+            return interval
+        return max(1.0, min(interval, (looked.retry_at - looked.began).total_seconds()))
+
+    async def _report(self, result: str, text: str, *, counted: bool = True) -> None:
+        if counted:
+            metrics.account_fetch.labels(self._name, result).inc()
+        log.warning(
+            "the account cannot be read",
+            extra=fields(action="fetch_failed", account=self._name, result=result, cause=text),
+        )
+        with contextlib.suppress(Transient):  # the log has it
+            await self._store.failed_look(self._lease, result, text)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Waits; after a refused log-in no longer than until the secret changes."""
+        ends = monotonic() + seconds
+        watched = self._last_result in {faults.AuthFailed.result, _NO_SECRET}
+        before = self._secret_now() if watched else None
+        while (left := ends - monotonic()) > 0:
+            await asyncio.sleep(min(left, _SECRET_LOOKED_AT) if watched else left)
+            if watched and self._secret_now() not in {None, before}:
+                self._last_result, self._in_a_row = "", 0
+                return
+
+    def _secret_now(self) -> str | None:
+        try:
+            return self._password()
+        except SecretMissing:
+            return None
+
+
+def _forget_metrics(account: str) -> None:
+    """Another process tells them now; a series left behind would look like a hanging account."""
+    for gauge in (metrics.account_oldest_unfetched, metrics.account_last_success, metrics.account_last_poll):
+        with contextlib.suppress(KeyError):
+            gauge.remove(account)
+    metrics.account_fetch.remove_by_labels({"account": account})
