@@ -1,0 +1,150 @@
+"""Address fields (RFC 5322 3.4), split before anything is decoded: a decoded name may hold `<`, `,` and `@`.
+
+One pass with explicit state: no recursion, no backtracking, whatever the nesting.
+"""
+
+import re
+import unicodedata
+
+import idna
+
+from shared.mime import encoded_words
+from shared.mime.charsets import Decoder, raw_header
+from shared.mime.clean import one_line
+from shared.mime.limits import Limits
+from shared.mime.model import Address
+
+_SPECIAL = re.compile(rb'[\\"(),;:<>]')
+_SEPARATOR = re.compile(rb"[,;]")
+# the look-behind lets a match begin only where a run begins: a long run without @ would cost its square
+_BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@[^\s"<>()@]+')
+_COMMENT = re.compile(rb"\(([^()]*)\)")
+_QUOTING = re.compile(rb'\\(.)|"', re.DOTALL)
+_BLANKS = re.compile(r"\s+")
+_DOMAIN = 253
+
+
+def scan(values: list[bytes], decoder: Decoder, limits: Limits, field: str) -> list[Address]:
+    """Addresses of all fields of one name in their order, at most `limits.addresses` (else defect `<field>_cut`)."""
+    found: list[Address] = []
+    for value in values:
+        pending = b""
+        for item in split(value):
+            if len(found) >= limits.addresses:
+                decoder.note(f"{field}_cut")
+                return found
+            address = _mailbox(pending + item, decoder, limits)
+            if address is None:
+                # a piece of a name broken at an unquoted comma: it belongs to the next item
+                pending = pending + item + b"," if item.strip() and len(pending) < limits.address else b""
+                continue
+            pending = b""
+            found.append(address)
+    return found
+
+
+def split(value: bytes) -> list[bytes]:
+    """The field's items: `,` and `;` separate outside of quotes, comments and angles; a group's name is dropped.
+
+    A field that ends inside one of these was never balanced: it is split at its separators only.
+    """
+    items: list[bytes] = []
+    start = depth = skip = 0
+    quoted = angle = False
+    for match in _SPECIAL.finditer(value):
+        at = match.start()
+        if at < skip:
+            continue
+        char = match[0]
+        if char == b"\\":
+            skip = at + 2 if quoted or depth else skip
+        elif char == b'"' and not depth:
+            quoted = not quoted
+        elif quoted:
+            continue
+        elif depth or char == b"(":
+            depth += (char == b"(") - (char == b")")
+        elif char in b"<>":
+            angle = char == b"<"
+        elif not angle:
+            start = _ended(items, value, start, at)
+    if quoted or depth or angle:
+        return _SEPARATOR.split(value)
+    items.append(value[start:])
+    return items
+
+
+def _ended(items: list[bytes], value: bytes, start: int, at: int) -> int:
+    """Start of the next item behind the separator at `at`; a colon drops the name of a group."""
+    if value[at : at + 1] != b":":
+        items.append(value[start:at])
+        return at + 1
+    return start if value.find(b"@", start, at) >= 0 else at + 1
+
+
+def _mailbox(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
+    found = _read(item, decoder, limits)
+    if found is None and b"=?" in item:
+        # some senders encode the whole item, address included
+        whole = encoded_words.decode(item, decoder, limits.encoded_words)
+        found = _read(whole.encode("utf-8", "replace"), decoder, limits)
+    return found
+
+
+def _read(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
+    if b"@" not in item:
+        return None
+    opening = item.rfind(b"<")
+    if opening >= 0 and b"@" in item[opening:]:
+        inner, _, behind = item[opening + 1 :].partition(b">")
+        address = _normalised(inner, limits)
+        name = _name(item[:opening], decoder, limits) or _comment(behind, decoder, limits)
+        return Address(name, address) if address else None
+    bare = _BARE.search(_COMMENT.sub(b" ", item)) or _BARE.search(item)
+    address = _normalised(bare[0], limits) if bare else _normalised(item, limits) if item.strip()[:1] == b'"' else ""
+    return Address(_comment(item, decoder, limits), address) if address else None
+
+
+def _name(raw: bytes, decoder: Decoder, limits: Limits) -> str:
+    raw = raw.strip()
+    if b'"' in raw:
+        raw = _QUOTING.sub(rb"\1", raw)
+    return _shown(raw, decoder, limits)
+
+
+def _comment(raw: bytes, decoder: Decoder, limits: Limits) -> str:
+    comment = _COMMENT.search(raw) if b"(" in raw else None
+    return _shown(comment[1], decoder, limits) if comment else ""
+
+
+def _shown(raw: bytes, decoder: Decoder, limits: Limits) -> str:
+    name = encoded_words.decode(raw, decoder, limits.encoded_words)[: limits.subject]
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _normalised(raw: bytes, limits: Limits) -> str:
+    """`local@domain` without blanks, comments, a source route and trailing dots; "" if that leaves no address."""
+    if b"(" in raw:
+        raw = _COMMENT.sub(b"", raw)
+    text = one_line(raw_header(raw))
+    if text.startswith("@") and ":" in text:  # RFC 5322 4.4: a source route is ignored
+        text = text.rpartition(":")[2]
+    text = text.removeprefix("mailto:")
+    local, at, host = text.rpartition("@")
+    if not local.lstrip().startswith('"'):
+        local = _BLANKS.sub("", local)
+    local = local.strip().strip(".") if '"' not in local else local.strip()
+    host = domain(_BLANKS.sub("", host))
+    address = f"{local}{at}{host}"
+    return address if local and host and len(address) <= limits.address else ""
+
+
+def domain(host: str) -> str:
+    """Lower-case A-label form (RFC 5890); a host that has none is only lowered."""
+    host = host.strip(".").lower()
+    if host.isascii() or len(host) > _DOMAIN:
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return host

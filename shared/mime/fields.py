@@ -1,0 +1,162 @@
+"""The header block: where it ends, and its fields as raw bytes (RFC 5322 2.2, tolerant)."""
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from shared.mime.limits import DEFAULT, Limits
+
+_NAME = re.compile(rb"[!-9;-~]{1,256}")
+_BLANKS = re.compile(rb"[\r\n\t ]*")
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_START = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Fields of one header block: lower-case name to raw values, unfolded, in their order.
+
+    `start` and `body` are offsets into the bytes that were read: where the block begins, and the first byte behind
+    the empty line.
+    """
+
+    fields: dict[str, list[bytes]]
+    start: int
+    body: int
+    defects: list[str] = field(default_factory=list)
+
+    def first(self, name: str) -> bytes | None:
+        values = self.fields.get(name)
+        return values[0] if values else None
+
+    def all(self, name: str) -> list[bytes]:
+        return self.fields.get(name, [])
+
+
+def with_line_feeds(raw: bytes) -> bytes:
+    """`raw`, or a copy of equal length with LF for CR where CR is the line end (CR, but no LF, at the start)."""
+    start = raw[:_START]
+    if b"\r" in start and b"\n" not in start:
+        return _BARE_CR.sub(b"\n", raw)
+    return raw
+
+
+def header_fields(raw: bytes, limits: Limits = DEFAULT) -> Headers:
+    """The header of a whole mail, without a look at the body. Never raises.
+
+    Leading blank lines and one mbox `From ` line are skipped.
+    """
+    raw = with_line_feeds(raw)
+    return block(raw, beginning(raw), len(raw), limits)
+
+
+def beginning(raw: bytes) -> int:
+    """Offset of the first header line: behind blank lines and one mbox `From ` or `>From ` line."""
+    start = _after_blank_lines(raw, 0)
+    if raw.startswith((b"From ", b">From "), start):
+        start = raw.find(b"\n", start) + 1 or len(raw)
+        start = _after_blank_lines(raw, start)
+    return start
+
+
+def _after_blank_lines(raw: bytes, start: int) -> int:
+    match = _BLANKS.match(raw, start)
+    return max(start, raw.rfind(b"\n", start, match.end()) + 1) if match else start
+
+
+def block(raw: bytes, start: int, end: int, limits: Limits) -> Headers:
+    """The header block of the entity in `raw[start:end]`; its lines end in LF or CRLF."""
+    defects: list[str] = []
+    stop, body = _borders(raw, start, end)
+    if stop - start > limits.header_block:
+        stop = raw.rfind(b"\n", start, start + limits.header_block) + 1 or start + limits.header_block
+        defects.append("header_block_cut")
+    values, missing_line = _split(raw[start:stop], limits, defects)
+    if missing_line is not None:
+        body = start + missing_line
+    elif not values and body > start and stop > start:
+        # not one field: what looked like a header is the text, and nothing may disappear
+        body = start
+        defects.append("header_missing")
+    return Headers(values, start, body, defects)
+
+
+def _borders(raw: bytes, start: int, end: int) -> tuple[int, int]:
+    """(end of the block, start of the body): the empty line, CRLF or LF, whichever comes first."""
+    if raw.startswith(b"\n", start):
+        return start, start + 1
+    if raw.startswith(b"\r\n", start):
+        return start, start + 2
+    reach = start
+    while reach < end:
+        # in windows: a find over the whole mail for the other line end would cost more than all fields
+        last, reach = reach, min(end, reach + 65_536)
+        crlf = raw.find(b"\n\r\n", max(start, last - 2), reach)
+        bare = raw.find(b"\n\n", max(start, last - 2), reach if crlf < 0 else crlf + 1)
+        if bare >= 0:
+            return bare + 1, bare + 2
+        if crlf >= 0:
+            return crlf + 1, crlf + 3
+    return end, end
+
+
+def _split(header: bytes, limits: Limits, defects: list[str]) -> tuple[dict[str, list[bytes]], int | None]:
+    """The fields, and the offset of a line that begins with `--`: there the empty line was forgotten."""
+    fields: dict[str, list[bytes]] = {}
+    name, pieces, count = "", [], 0
+    lines = header.split(b"\n")
+    missing_line = None
+    for number, line in enumerate(lines):
+        if line[:1] in (b" ", b"\t"):
+            pieces.append(line)
+            continue
+        label, colon, value = line.partition(b":")
+        found = _field_name(label) if colon else None
+        if found is None:
+            if name and line.startswith(b"--"):
+                missing_line = sum(map(len, lines[:number])) + number
+                defects.append("header_end_missing")
+                break
+            _junk(line, pieces, defects)
+            continue
+        _store(fields, name, pieces, limits, defects)
+        name, pieces, count = found, [value], count + 1
+        if count > limits.fields:
+            _note(defects, "fields_cut")
+            name = ""
+            break
+    _store(fields, name, pieces, limits, defects)
+    return fields, missing_line
+
+
+def _junk(line: bytes, pieces: list[bytes], defects: list[str]) -> None:
+    """A line without a colon is broken folding of the field before it; an mbox line says nothing."""
+    line = line.rstrip(b"\r")
+    if line:
+        _note(defects, "header_junk_line")
+        if not line.startswith((b"From ", b">From ")):
+            pieces.append(b" " + line)
+
+
+def _store(fields: dict[str, list[bytes]], name: str, pieces: list[bytes], limits: Limits, defects: list[str]) -> None:
+    if not name:
+        return
+    value = b"".join([piece.rstrip(b"\r") for piece in pieces]).strip()
+    if len(value) > limits.field:
+        value = value[: limits.field]
+        _note(defects, "field_cut")
+    fields.setdefault(name, []).append(value)
+
+
+@lru_cache(maxsize=1024)
+def _field_name(label: bytes) -> str | None:
+    """Lower-case field name, or None: printable characters without blanks, then perhaps blanks before the colon."""
+    label = label.rstrip(b" \t")
+    if label.startswith(b"--") or not _NAME.fullmatch(label):
+        return None
+    return label.decode("ascii").lower()
+
+
+def _note(defects: list[str], defect: str) -> None:
+    if defect not in defects:
+        defects.append(defect)

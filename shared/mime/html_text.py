@@ -1,0 +1,88 @@
+"""Text derived from HTML, for mails that have no other."""
+
+import html
+import re
+
+from inscriptis import get_text
+from inscriptis.model.config import ParserConfig
+
+from shared.mime.limits import Limits
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_NOT_NESTING = frozenset(
+    [
+        *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"),
+        *("p", "li", "td", "tr", "th", "dt", "dd", "option", "thead", "tbody", "tfoot"),
+    ]
+)
+_HIDDEN = ("script", "style", "head", "title")
+_BLOCK_END = re.compile(r"(?i)br|/?(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote|pre)")
+_BLANKS = re.compile(r"[ \t\r\f\v]+")
+_NEWLINES = re.compile(r" ?\n[ \n]*")
+_TABLES = re.compile(r"(?i)<(/?)(table|tbody|thead|tfoot|tr|td|th)(?=[\s/>])")
+_PLAIN_TABLE = {"table": "div", "tbody": "div", "thead": "div", "tfoot": "div", "tr": "div", "td": "span", "th": "span"}
+
+
+def text_of(source: str, limits: Limits) -> tuple[str, bool]:
+    """(text, whether it was laid out). Beyond the limits of size and depth tags are only dropped."""
+    if len(source) <= limits.derived and not _too_deep(source, limits.html_depth):
+        try:
+            return get_text(_without_tables(source), ParserConfig()).strip("\n") + "\n", True
+        except Exception:  # noqa: BLE001  # a foreign layout engine on a stranger's HTML: the mail must not die of it
+            return stripped(source), False
+    return stripped(source), False
+
+
+def _too_deep(source: str, limit: int) -> bool:
+    """Whether more than `limit` elements are open at once, without building a tree."""
+    depth = 0
+    for closing, name in _TAG.findall(source):
+        if name.lower() in _NOT_NESTING:
+            continue
+        depth = max(0, depth - 1) if closing else depth + 1
+        if depth > limit:
+            return True
+    return False
+
+
+def _without_tables(source: str) -> str:
+    """Tables as rows of words: padding every line to the widest cell costs the square of a hostile table's size."""
+    return _TABLES.sub(_plain_table, source) if "<" in source else source
+
+
+def _plain_table(match: re.Match[str]) -> str:
+    name = match[2].lower()
+    gap = " " if match[1] and name in ("td", "th") else ""
+    return f"{gap}<{match[1]}{_PLAIN_TABLE[name]}"
+
+
+def stripped(source: str) -> str:
+    """The text between tags, one pass: comments, scripts and styles are left out, entities are read."""
+    out: list[str] = []
+    here = 0
+    while here < len(source):
+        opening = source.find("<", here)
+        if opening < 0:
+            out.append(source[here:])
+            break
+        out.append(source[here:opening])
+        here, separator = _after_tag(source, opening)
+        out.append(separator)
+    text = html.unescape("".join(out).replace("\n\n", "\n"))
+    return _NEWLINES.sub("\n", _BLANKS.sub(" ", text)).strip() + "\n"
+
+
+def _after_tag(source: str, opening: int) -> tuple[int, str]:
+    """(offset behind the tag at `opening`, what stands for it in the text)."""
+    if source.startswith("<!--", opening):
+        end = source.find("-->", opening + 4)
+        return (len(source) if end < 0 else end + 3), ""
+    end = source.find(">", opening)
+    if end < 0:
+        return len(source), ""
+    word = source[opening + 1 : opening + 13].lower()
+    for name in _HIDDEN:
+        if word.startswith(name) and not word[len(name) : len(name) + 1].isalnum():
+            close = source.find("</" + name, end)
+            return (len(source) if close < 0 else close), ""
+    return end + 1, "\n" if _BLOCK_END.match(word) else " " if word.startswith(("/td", "/th")) else ""

@@ -1,0 +1,88 @@
+"""Content-Type and Content-Disposition: a value and its parameters (RFC 2045 5.1, RFC 2231), one linear pass."""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from shared.mime.limits import Limits
+
+_TYPE = re.compile(rb"\s*([\w!#$&^.+-]{1,127})/([\w!#$&^.+-]{1,127})")
+_TOKEN = re.compile(rb"\s*([\w!#$&^.+-]{1,127})")
+_NAME = re.compile(rb"[\s;]*([^\s;=]*)\s*(=?)\s*")
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+
+Parameters = dict[str, bytes]
+
+
+def content_type(value: bytes | None, default: str = "text/plain") -> str:
+    """`type/subtype` in lower case; anything that is not token/token is `text/plain`."""
+    if value is None:
+        return default
+    match = _TYPE.match(value)
+    return f"{match[1].decode('ascii')}/{match[2].decode('ascii')}".lower() if match else "text/plain"
+
+
+def token(value: bytes | None) -> str:
+    """The first token in lower case, "" if there is none: a transfer encoding, a disposition."""
+    match = _TOKEN.match(value or b"")
+    return match[1].decode("ascii").lower() if match else ""
+
+
+def parameters(value: bytes | None, limits: Limits, defects: list[str]) -> Parameters:
+    """Lower-case names to raw values, the first of two wins; unescaped where they were quoted."""
+    found: Parameters = {}
+    semicolon = value.find(b";") if value else -1
+    while value is not None and semicolon >= 0:
+        if len(found) >= limits.parameters:
+            if "parameters_cut" not in defects:
+                defects.append("parameters_cut")
+            break
+        name = _NAME.match(value, semicolon)
+        if name is None or name.end() >= len(value):
+            break
+        content, semicolon = _content(value, name.end()) if name[2] else (b"", value.find(b";", name.end()))
+        if name[1] and name[2]:
+            found.setdefault(name[1].decode("latin-1").lower(), content)
+    return found
+
+
+def _content(value: bytes, start: int) -> tuple[bytes, int]:
+    """(the value at `start`, offset of the next semicolon or -1); a quote that never closes is no quote."""
+    if quoted := _QUOTED.match(value, start):
+        content = quoted[1]
+        if b"\\" in content:
+            content = _ESCAPED.sub(rb"\1", content)
+        return content, value.find(b";", quoted.end())
+    semicolon = value.find(b";", start)
+    content = value[start : semicolon if semicolon >= 0 else len(value)]
+    return content.strip().lstrip(b'"'), semicolon
+
+
+def extended(found: Parameters, name: str, limits: Limits) -> tuple[bytes, str] | None:
+    """(bytes, charset label) of `name*` or of its continuations `name*0*`, `name*1`, … (RFC 2231 3, 4)."""
+    whole = found.get(name + "*")
+    if whole is not None:
+        return _labelled(whole)
+    charset, pieces = "", []
+    for number in range(limits.parameters):
+        encoded = found.get(f"{name}*{number}*")
+        plain = found.get(f"{name}*{number}")
+        if encoded is None and plain is None:
+            break
+        if encoded is None:
+            pieces.append(plain or b"")
+        elif number == 0:
+            data, charset = _labelled(encoded)
+            pieces.append(data)
+        else:
+            pieces.append(unquote_to_bytes(encoded))
+    return (b"".join(pieces), charset) if pieces else None
+
+
+def _labelled(value: bytes) -> tuple[bytes, str]:
+    """`charset'language'percent`; without the two apostrophes the whole is the value."""
+    charset, first, rest = value.partition(b"'")
+    _, second, data = rest.partition(b"'")
+    if first and second:
+        return unquote_to_bytes(data), charset.decode("latin-1")
+    return unquote_to_bytes(value), ""

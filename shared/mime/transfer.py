@@ -1,0 +1,96 @@
+"""Transfer encodings (RFC 2045 6), read as far as they can be read; nothing here raises."""
+
+import binascii
+import re
+
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_FOREIGN = bytes(set(range(256)) - set(_BASE64 + b"="))
+_RULE = re.compile(rb"^[_-]{3,}[ \t]*\r?$", re.MULTILINE)
+_MORE = re.compile(rb"\s*((?:[A-Za-z0-9+/]{4})+[A-Za-z0-9+/]{0,3}=*|[A-Za-z0-9+/]{2,3}=+)[ \t]*(?:\r?\n|\Z)")
+_PADDING = re.compile(rb"=[=\s]*")
+_TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n)")
+_LONE_CR = re.compile(rb"=\r(?!\n)")
+_BEGIN = re.compile(rb"^begin [0-7]{3,4} [^\n]*\n", re.MULTILINE)
+
+
+def decode(data: bytes, encoding: str) -> bytes:
+    """`data` decoded by the lower-case name of its transfer encoding; unknown names leave it as it is."""
+    if encoding == "base64":
+        return base64(data)
+    if encoding == "quoted-printable":
+        return quoted_printable(data)
+    if encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
+        return uuencoded(data)
+    return data
+
+
+def base64(data: bytes) -> bytes:
+    """One strict call on the whole part; on an error foreign characters and one left-over character are dropped,
+    padding is added, and a second encoded block behind the first is read as well."""
+    try:
+        return binascii.a2b_base64(data.translate(None, b"\r\n"), strict_mode=True)
+    except binascii.Error:
+        return b"".join(_blocks(data))
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    rule = _RULE.search(data)
+    if rule:  # a mailing list's footer begins with a rule
+        data = data[: rule.start()]
+    out = []
+    here = 0
+    while here < len(data):
+        padding = _PADDING.search(data, here)
+        end = padding.start() if padding else len(data)
+        out.append(_forced(data[here:end]))
+        if padding is None:
+            break
+        here = padding.end()
+        if here < len(data) and not _MORE.match(data, here):
+            break  # a plain footer, not another block
+    return out
+
+
+def _forced(text: bytes) -> bytes:
+    text = text.translate(None, _FOREIGN)
+    if len(text) % 4 == 1:
+        text = text[:-1]
+    return binascii.a2b_base64(text + b"=" * (-len(text) % 4))
+
+
+def base64_size(data: bytes) -> int:
+    """Bytes that well-formed base64 `data` decodes to, without decoding it."""
+    line_ends = data.count(b"\n") + data.count(b"\r")
+    tail = data[-8:].rstrip()
+    return (len(data) - line_ends) // 4 * 3 - (len(tail) - len(tail.rstrip(b"=")))
+
+
+def quoted_printable(data: bytes) -> bytes:
+    """`=` without two hex digits stays as it is; blanks before a line end go (a soft break may hide behind them)."""
+    data = _TRAILING_BLANKS.sub(b"", data)
+    if data.count(b"=\r") != data.count(b"=\r\n"):
+        data = _LONE_CR.sub(b"=\n", data)  # a2b_qp drops everything from such a break to the next LF
+    return binascii.a2b_qp(data)
+
+
+def uuencoded(data: bytes) -> bytes:
+    """What stands between `begin` and `end`; the bytes as they are if that cannot be read."""
+    begin = _BEGIN.search(data)
+    if begin is None:
+        return data
+    out = []
+    for line in data[begin.end() :].splitlines():
+        if line.strip() in (b"end", b""):
+            if line.strip():
+                break
+            continue
+        try:
+            out.append(binascii.a2b_uu(line))
+        except binascii.Error:
+            # some encoders pad wrongly: the first character says how many of the rest count
+            wanted = (((line[0] - 32) & 63) * 4 + 5) // 3
+            try:
+                out.append(binascii.a2b_uu(line[:wanted]))
+            except binascii.Error:
+                return data
+    return b"".join(out)
