@@ -52,10 +52,11 @@ class Accounts:
         for name, running in list(self._running.items()):
             if running.task.done():
                 del self._running[name]
-            elif held.get(name) != running.lease or wanted.get(name) != running.account:
-                if not running.task.cancelling():
-                    # it may still be recording: a new one starts when this one has ended
-                    running.task.cancel()
+                continue
+            changed = held.get(name) != running.lease or wanted.get(name) != running.account
+            if changed and not running.task.cancelling():
+                # it may still be recording: a new one starts when this one has ended
+                running.task.cancel()
         for name, lease in held.items():
             if name not in self._running:
                 task = asyncio.create_task(Watch(self._around, lease, wanted[name]).run(), name=f"watch-{name}")
