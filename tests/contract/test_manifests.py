@@ -1,0 +1,199 @@
+"""The deployment files as they are written; what they render to is judged by `make manifests`."""
+
+import copy
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ops.cli import SERVICES
+from shared.desk.load import load_desk
+from shared.desk.secret_files import missing_secrets
+from shared.settings import Settings
+from tests.contract.manifest_rules import Object, broken, broken_job, containers_of, named, pod_of, services
+
+ROOT = Path(__file__).resolve().parents[2]
+K8S = ROOT / "deploy" / "k8s"
+KUSTOMIZATIONS = sorted(K8S.rglob("kustomization.yaml"))
+DEV = K8S / "overlays" / "dev"
+
+
+def documents(path: Path) -> list[Object]:
+    return [item for item in yaml.safe_load_all(path.read_text(encoding="utf-8")) if item]
+
+
+def base() -> list[Object]:
+    return [item for name in SERVICES for item in documents(K8S / "base" / f"{name}.yaml")]
+
+
+def literals(entry: Object) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in entry.get("literals", []))
+
+
+def generated(kustomization: Path, generator: str, name: str) -> Object:
+    [found] = [entry for entry in documents(kustomization)[0][generator] if entry["name"] == name]
+    return dict(found)
+
+
+def test_the_base_keeps_every_rule() -> None:
+    assert broken(base()) == []
+
+
+def test_the_migration_job_keeps_the_rules_of_every_pod() -> None:
+    [job] = documents(K8S / "migrate" / "job.yaml")
+    assert broken_job(job) == []
+    assert pod_of(job)["containers"][0]["args"] == ["migrate", "--wait", "--phase", "pre"]
+    assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PreSync"
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(K8S)))
+def test_what_a_kustomization_names_exists(path: Path) -> None:
+    [kustomization] = documents(path)
+    named_files = [*kustomization["resources"]]
+    for entry in kustomization.get("configMapGenerator", []):
+        named_files += entry.get("files", [])
+    assert named_files
+    assert [name for name in named_files if not (path.parent / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(K8S)))
+def test_the_image_has_one_name_and_a_tag(path: Path) -> None:
+    [image] = documents(path)[0]["images"]
+    assert image["name"] == "carteiro"
+    assert image["newTag"] != "latest"
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(K8S)))
+def test_no_file_beside_a_kustomization_stands_unused(path: Path) -> None:
+    [kustomization] = documents(path)
+    used = {"kustomization.yaml", *kustomization["resources"]}
+    for entry in kustomization.get("configMapGenerator", []):
+        used |= set(entry.get("files", []))
+    assert {file.name for file in path.parent.iterdir() if file.is_file()} - used == set()
+
+
+@pytest.mark.parametrize("folder", ["base", "migrate"])
+def test_the_release_names_its_own_version(folder: str) -> None:
+    [image] = documents(K8S / folder / "kustomization.yaml")[0]["images"]
+    assert image["newTag"] == version("carteiro")
+
+
+def test_every_container_takes_the_image_by_its_bare_name() -> None:
+    everything = [*services(base()).values(), *documents(K8S / "migrate" / "job.yaml")]
+    images = {container["image"] for workload in everything for container in containers_of(workload)}
+    assert images == {"carteiro"}
+
+
+def test_every_variable_is_a_setting_and_the_settings_are_valid() -> None:
+    variables = literals(generated(K8S / "base/kustomization.yaml", "configMapGenerator", "carteiro-env"))
+    variables |= literals(generated(DEV / "kustomization.yaml", "configMapGenerator", "carteiro-env"))
+    settings = {name.removeprefix("CARTEIRO_").lower(): value for name, value in variables.items()}
+    assert set(settings) <= set(Settings.model_fields)
+    read = Settings.model_validate(settings)
+    assert read.kafka_replicas == 1
+    assert read.objects.startswith("s3://"), "pods share no file://"
+
+
+def test_the_mounts_stand_where_the_settings_look() -> None:
+    folder, secrets = Settings.model_fields["desk"].default.parent, Settings.model_fields["secrets"].default
+    for workload in services(base()).values():
+        mounts = {
+            mount["name"]: mount["mountPath"]
+            for container in pod_of(workload)["containers"]
+            for mount in container["volumeMounts"]
+        }
+        assert mounts == {"scratch": "/scratch", "desk": str(folder), "credentials": str(secrets)}
+
+
+def test_no_secret_but_the_object_stores_comes_by_the_environment() -> None:
+    for workload in services(base()).values():
+        sources = [source for container in containers_of(workload) for source in container.get("envFrom", [])]
+        assert {source["secretRef"]["name"] for source in sources if "secretRef" in source} == {"carteiro-objects"}
+        single = [variable for container in containers_of(workload) for variable in container.get("env", [])]
+        assert [variable for variable in single if "secretKeyRef" in variable.get("valueFrom", {})] == []
+
+
+def test_the_dispatcher_is_not_given_the_database() -> None:
+    [credentials] = [v for v in pod_of(services(base())["dispatcher"])["volumes"] if v["name"] == "credentials"]
+    assert [item["key"] for item in credentials["secret"]["items"]] == ["message_id_keys"]
+
+
+def test_the_base_watches_no_mailbox() -> None:
+    assert load_desk(K8S / "base" / "desk.yaml").desk.accounts == {}
+
+
+def test_the_development_desk_can_be_used_with_the_development_secrets(tmp_path: Path) -> None:
+    for name, content in literals(
+        generated(DEV / "kustomization.yaml", "secretGenerator", "carteiro-credentials")
+    ).items():
+        (tmp_path / name).write_text(content)
+    desk = load_desk(DEV / "desk.yaml").desk
+    assert desk.accounts
+    assert list(missing_secrets(desk, tmp_path)) == []
+    assert (tmp_path / "postgres").exists()
+    assert len(bytes.fromhex((tmp_path / "message_id_keys").read_text())) == 32
+
+
+def _set(keys: str, value: Any) -> Callable[[Object], None]:
+    *way, last = (int(step) if step.isdecimal() else step for step in keys.split("."))
+
+    def change(workload: Object) -> None:
+        inner: Any = workload
+        for step in way:
+            inner = inner[step]
+        inner[last] = value
+
+    return change
+
+
+POD = "spec.template.spec"
+MAIN = f"{POD}.containers.0"
+MISTAKES = {
+    "runs as root": (_set(f"{POD}.securityContext.runAsNonRoot", False), "pod's securityContext"),
+    "init container unrestricted": (_set(f"{POD}.initContainers.0.securityContext", {}), "wait-schema: the security"),
+    "CPU limit": (_set(f"{MAIN}.resources.limits", {"memory": "256Mi", "cpu": "1"}), "no CPU limit"),
+    "no memory limit": (_set(f"{MAIN}.resources.limits", {}), "a memory limit"),
+    "token mounted": (_set(f"{POD}.automountServiceAccountToken", True), "a token"),
+    "service links": (_set(f"{POD}.enableServiceLinks", True), "service links"),
+    "readiness asks liveness": (_set(f"{MAIN}.readinessProbe.httpGet.path", "/livez"), "readinessProbe asks"),
+    "impatient probe": (_set(f"{MAIN}.readinessProbe.timeoutSeconds", 1), "gives up before"),
+    "misspelt field": (_set(f"{MAIN}.livenessProbe.periodSecond", 10), "unknown field periodSecond"),
+    "short grace": (_set(f"{POD}.terminationGracePeriodSeconds", 50), "grace period is shorter"),
+    "scratch on disk": (_set(f"{POD}.volumes.0.emptyDir", {"sizeLimit": "64Mi"}), "in memory"),
+    "scratch as large as the limit": (_set(f"{POD}.volumes.0.emptyDir.sizeLimit", "320Mi"), "more than half"),
+    "volume nobody mounts": (_set(f"{MAIN}.volumeMounts.1.name", "scratch"), "volumes and mounts differ"),
+    "writable secrets": (_set(f"{MAIN}.volumeMounts.2.readOnly", False), "mounted writable"),
+    "ordered start": (_set("spec.podManagementPolicy", "OrderedReady"), "one after the other"),
+    "no instance": (_set(f"{MAIN}.env", []), "CARTEIRO_INSTANCE"),
+    "another service": (_set(f"{MAIN}.args", ["run", "all"]), "one container runs mailer"),
+    "no wait for the schema": (_set(f"{POD}.initContainers", []), "wait for the schema"),
+    "selector misses": (_set("spec.selector.matchLabels", {"app": "mailer"}), "the selector does not find"),
+    "foreign account": (_set(f"{POD}.serviceAccountName", "default"), "no ServiceAccount of its own"),
+    "no headless Service": (_set("spec.serviceName", "smtp"), "no headless Service"),
+    "pods nobody budgets": (
+        _set("spec.template.metadata.labels", {"app.kubernetes.io/name": "x"}),
+        "PodDisruptionBudget does not find",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "complaint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_found(change: Callable[[Object], None], complaint: str) -> None:
+    objects = copy.deepcopy(base())
+    change(services(objects)["mailer"])
+    assert [line for line in broken(objects) if line.startswith("mailer: ") and complaint in line]
+
+
+def test_a_surge_is_found() -> None:
+    objects = copy.deepcopy(base())
+    services(objects)["fetcher"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = 1
+    assert broken(objects) == ["fetcher: a roll-out takes one pod away before it adds one"]
+
+
+@pytest.mark.parametrize("kind", ["ServiceAccount", "PodDisruptionBudget", "Service", "StatefulSet"])
+def test_a_missing_object_is_found(kind: str) -> None:
+    gone = named(base(), kind)["mailer"]
+    assert broken([item for item in base() if item != gone]) != []
