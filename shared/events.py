@@ -150,10 +150,12 @@ class Candidate(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """Whom an automatic answer may go to: exactly one of `address` and `withheld` (the reason) is set."""
+    """Whom an automatic answer may go to: exactly one of `address` and `withheld` (the reason) is set. `verified`:
+    the sender's domain vouched for him (DMARC, by a server we trust), so an answer may repeat his subject."""
 
     address: str = ""
     withheld: str = ""
+    verified: bool = False
 
 
 class NewTicketPlan(Struct, frozen=True):
