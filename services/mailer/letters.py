@@ -1,0 +1,96 @@
+"""From a fact and its reader to the finished mail: text, subject, thread and signed identifier put together.
+
+Pure: the delivery's id and the time are given, so the bytes can be stored and every repeat is the same mail.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.mailer.compose import Letter, compose, thread, valid_id
+from services.mailer.placeholders import render, values_of
+from services.mailer.recipients import Answer, Notification
+from services.mailer.texts import Text, shipped
+from shared import subjects
+from shared.desk.model import Desk, Mailbox, NotifiedAgent
+from shared.events import ArticleFact
+
+Sign = Callable[[int, int, str], str]
+"""Ticket id, delivery id, domain -> a signed Message-ID with its angle brackets. Raises ValueError when it is too long."""
+
+Envelope = tuple[Mailbox, Mailbox]
+"""Sender and recipient."""
+
+
+@dataclass(frozen=True)
+class Desktop:
+    """What letters are written with: the desk, the texts it names (by file), the signing of identifiers, the time."""
+
+    desk: Desk
+    texts: Mapping[str, str]
+    sign: Sign
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Mail:
+    """Bytes and identifier of a mail."""
+
+    raw: bytes
+    message_id: str
+
+
+def write_answer(fact: ArticleFact, answer: Answer, address: str, delivery: int, desktop: Desktop) -> Mail:
+    """An automatic answer that is to be sent: `answer` has its response and its sender."""
+    if answer.response is None or answer.sender is None:
+        raise ValueError("an answer without text or sender is suppressed, not written")
+    text = Text(answer.response.subject, desktop.texts.get(answer.response.text, ""))
+    return _write(fact, None, (answer.sender, Mailbox("", address)), text=text, delivery=delivery, desktop=desktop)
+
+
+def write_notification(fact: ArticleFact, notification: Notification, delivery: int, desktop: Desktop) -> Mail:
+    agent = notification.agent
+    text = shipped(notification.occasion, agent.language)
+    envelope = (notification.sender, Mailbox(agent.name, agent.email))
+    return _write(fact, agent, envelope, text=text, delivery=delivery, desktop=desktop)
+
+
+def _write(
+    fact: ArticleFact, agent: NotifiedAgent | None, envelope: Envelope, *, text: Text, delivery: int, desktop: Desktop
+) -> Mail:
+    sender, recipient = envelope
+    desk = desktop.desk
+    values = values_of(fact, desk, agent)
+    domain = sender.address.rpartition("@")[2]
+    ticket = int(fact.ticket_id)
+    message_id = _signed(desktop.sign, ticket, delivery, domain)
+    stable = _signed(desktop.sign, ticket, 0, domain)
+    # agents never had the customer's mail: what holds their thread together is the ticket's own reference
+    parent = stable if agent else fact.message_id
+    raw = compose(
+        Letter(
+            sender=sender,
+            recipient=recipient,
+            subject=subjects.build(render(text.subject, values), fact.number, desk.ticket, action="new"),
+            text=render(text.body, values),
+            message_id=message_id,
+            in_reply_to=parent if valid_id(parent) else "",
+            references=[stable] if agent else thread(fact.references, parent, stable),
+            date=desktop.now,
+            answer=agent is None,
+            loop_mark=desk.ticket.system_id,
+        )
+    )
+    return Mail(raw, message_id)
+
+
+def _signed(sign: Sign, ticket: int, delivery: int, domain: str) -> str:
+    """The id; of a domain with which it would be too long only the last labels. Raises ValueError when not even the
+    last one fits."""
+    while True:
+        try:
+            return sign(ticket, delivery, domain)
+        except ValueError:
+            _, dot, domain = domain.partition(".")
+            if not dot:
+                raise

@@ -1,0 +1,108 @@
+"""The sending side: a lane for each outbound account of the desk, and the care of the queue.
+
+Woken by the handler after each commit; polling is the net, for what other processes queued and what falls due.
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from services.mailer.lane import Lane, Pace
+from services.mailer.ledger import Ledger
+from services.mailer.queue_store import QueueStore
+from services.mailer.transports.choice import transport_for
+from shared import metrics
+from shared.clock import monotonic, now
+from shared.desk.model import Desk, Outbound
+from shared.desk.watch import DeskWatch
+from shared.failures import Transient
+from shared.logs import fields
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CARE_SECONDS = 5.0
+DRAIN_SECONDS = 20.0
+_NONE = "none"
+
+
+@dataclass
+class Sending:
+    store: QueueStore
+    desk: DeskWatch
+    settings: Settings
+    pace: Pace = field(default_factory=Pace)
+    last_progress: float = field(default_factory=monotonic)
+
+    def __post_init__(self) -> None:
+        self._ledger = Ledger(self.store)
+        self._lanes: dict[str, tuple[Outbound, Lane]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Mail was queued."""
+        for _, lane in self._lanes.values():
+            lane.wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`, then at most 20 s for the mails in hand. What is cut off goes out again, as it is."""
+        ledger = asyncio.create_task(self._ledger.run(), name="ledger")
+        own = True  # what this instance had claimed before a crash
+        try:
+            while not stop.is_set():
+                self._align(self.desk.current.desk)
+                if await self._care(own=own):
+                    own = False
+                self._watch_tasks()
+                await _within(stop, self.pace.poll if own else min(CARE_SECONDS, self.pace.poll * 5))
+                self.last_progress = monotonic()
+            for _, lane in self._lanes.values():
+                lane.end()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
+        finally:
+            for task in (*self._tasks, ledger):
+                task.cancel()
+            await asyncio.gather(*self._tasks, ledger, return_exceptions=True)
+
+    def _align(self, desk: Desk) -> None:
+        """Lanes as the desk has them now. A changed account gets a new one; the old one ends with what it has."""
+        wanted = dict(desk.outbound)
+        name, account = desk.outbound_for("")
+        wanted.setdefault(name, account)
+        for gone in [name for name, (outbound, _) in self._lanes.items() if wanted.get(name) != outbound]:
+            self._lanes.pop(gone)[1].end()
+        for name, outbound in wanted.items():
+            if name not in self._lanes:
+                lane = Lane(name, transport_for(outbound, self.settings), self.store, self._ledger, self.pace)
+                self._lanes[name] = (outbound, lane)
+                self._tasks.add(asyncio.create_task(lane.run(), name=f"lane-{name}"))
+
+    async def _care(self, *, own: bool) -> bool:
+        """Takes back what nobody sends any more, and says how old the queue is. False: the database is away."""
+        try:
+            await self.store.take_back(own=own)
+            default, _ = self.desk.current.desk.outbound_for("")
+            if default != _NONE:  # without a way out they wait for the administrator: nothing is dropped
+                await self.store.reroute(list(self._lanes), default)
+            oldest = await self.store.oldest()
+            metrics.smtp_queue_oldest.set(oldest.timestamp() if oldest else 0)
+            await self.store.purge_counters(now().date() - timedelta(days=2))
+        except Transient as error:
+            log.warning("the queue cannot be looked after", extra=fields(action="care_retry", cause=str(error)))
+            return False
+        return True
+
+    def _watch_tasks(self) -> None:
+        """A lane that ended by an exception is a fault of the program, and ends the process."""
+        for task in [task for task in self._tasks if task.done()]:
+            self._tasks.discard(task)
+            task.result()
+
+
+async def _within(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()

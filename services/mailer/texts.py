@@ -1,0 +1,22 @@
+"""The notification texts that ship with the mailer: `templates/<occasion>/<language>/{subject,body}.txt`."""
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_ROOT = Path(__file__).parent / "templates"
+
+
+class Text(NamedTuple):
+    """A subject of one line and a body, both with placeholders."""
+
+    subject: str
+    body: str
+
+
+@cache
+def shipped(occasion: str, language: str) -> Text:
+    """Raises OSError where there is no such text: the languages of the desk are those of `templates/`."""
+    folder = _ROOT / occasion / language
+    subject, body = ((folder / name).read_text(encoding="utf-8") for name in ("subject.txt", "body.txt"))
+    return Text(subject.strip(), body)
