@@ -40,8 +40,9 @@ def clean(subject: str, number: str, settings: Ticket) -> str:
     What is as long as the limit gets the mark of a cut too, as OTRS has it.
     """
     subject = subject[:_MAX_SUBJECT]
-    for pattern in _cleaners(settings.hook, settings.hook_divider, number):
-        subject = pattern.sub("", subject)
+    if number in subject:  # compiling the patterns costs a hundred times what an answer's text does
+        for pattern in _cleaners(settings.hook, settings.hook_divider, number):
+            subject = pattern.sub("", subject)
     for word in (settings.subject_re, settings.subject_fwd):
         if word:
             subject = _prefix(word).sub("", subject, count=1)
