@@ -14,6 +14,8 @@ from shared.mime.clean import one_line
 from shared.mime.limits import Limits
 from shared.mime.model import Address
 
+_SIMPLE = re.compile(rb"(?:([A-Za-z0-9 .'-]{1,200}) )?<?([A-Za-z0-9._+=-]{1,64}@)([A-Za-z0-9.-]{1,200}[A-Za-z0-9])>?")
+_PLAIN = re.compile(rb"([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])")
 _SPECIAL = re.compile(rb'[\\"(),;:<>]')
 _SEPARATOR = re.compile(rb"[,;]")
 # the look-behind lets a match begin only where a run begins: a long run without @ would cost its square
@@ -28,6 +30,9 @@ def scan(values: list[bytes], decoder: Decoder, limits: Limits, field: str) -> l
     """Addresses of all fields of one name in their order, at most `limits.addresses` (else defect `<field>_cut`)."""
     found: list[Address] = []
     for value in values:
+        if simple := _simple(value):
+            found.append(simple)
+            continue
         pending = b""
         for item in split(value):
             if len(found) >= limits.addresses:
@@ -41,6 +46,17 @@ def scan(values: list[bytes], decoder: Decoder, limits: Limits, field: str) -> l
             pending = b""
             found.append(address)
     return found
+
+
+def _simple(value: bytes) -> Address | None:
+    """The one address of a field without anything special in it, as most are; None for all others."""
+    match = _SIMPLE.fullmatch(value)
+    if match is None or (b"<" in value) != value.endswith(b">") or (match[1] and b"<" not in value):
+        return None
+    if b".@" in match[2] or match[2].startswith(b".") or b"  " in value or match[3].startswith(b"."):
+        return None
+    name = match[1].decode("ascii").strip() if match[1] else ""
+    return Address(name, match[2].decode("ascii") + match[3].decode("ascii").lower())
 
 
 def split(value: bytes) -> list[bytes]:
@@ -107,6 +123,8 @@ def _read(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
 
 def _name(raw: bytes, decoder: Decoder, limits: Limits) -> str:
     raw = raw.strip()
+    if not raw:
+        return ""
     if b'"' in raw:
         raw = _QUOTING.sub(rb"\1", raw)
     return _shown(raw, decoder, limits)
@@ -126,6 +144,8 @@ def _normalised(raw: bytes, limits: Limits) -> str:
     """`local@domain` without blanks, comments, a source route and trailing dots; "" if that leaves no address."""
     if b"(" in raw:
         raw = _COMMENT.sub(b"", raw)
+    if plain := _PLAIN.fullmatch(raw):
+        return plain[1].decode("ascii") + plain[2].decode("ascii").lower()
     text = one_line(raw_header(raw))
     if text.startswith("@") and ":" in text:  # RFC 5322 4.4: a source route is ignored
         text = text.rpartition(":")[2]

@@ -76,13 +76,15 @@ def _joined(segments: list[_Segment], attachments: list[Attachment], limits: Lim
     texts: list[str] = []
     html: list[str] = []
     derived = False
+    room = limits.derived
     for segment in segments:
         html += segment.html
         plain = "\n".join(segment.plain)
         if not plain.strip() and (source := "\n".join(segment.html)).strip():
             # a part that stands as HTML only would be missing from the text
-            plain, laid_out = text_of(source, limits)
-            plain = lines(plain)
+            plain, laid_out = text_of(source, room, limits.html_depth)
+            room = max(0, room - len(source))
+            plain = lines(plain)[: limits.body]
             derived = True
             if not laid_out:
                 decoder.note("html_not_laid_out")

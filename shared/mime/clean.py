@@ -5,7 +5,6 @@ import re
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # what str.splitlines and the email package take for a line end, besides CR, LF, TAB and blank
 _BREAKS = re.compile("[\r\n\t\x0b\x0c\x1c-\x1e\x85\u2028\u2029 ]+")
-_BREAK = re.compile("[\r\n\t\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|  ")
 
 
 def storable(text: str) -> str:
@@ -23,9 +22,8 @@ def storable(text: str) -> str:
 
 def one_line(text: str) -> str:
     """`storable` text on a single line: a decoded CR LF in a subject would become a header of our answer."""
-    text = storable(text)
-    if _BREAK.search(text):
-        text = _BREAKS.sub(" ", text)
+    if not text.isprintable() or "  " in text:  # printable text holds no break, no NUL and no surrogate
+        text = _BREAKS.sub(" ", storable(text))
     return text.strip(" ")
 
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 from shared.mime.limits import DEFAULT, Limits
 
 _NAME = re.compile(rb"[!-9;-~]{1,256}")
+_FIELD = re.compile(rb"^([!-9;-~]{1,256})[ \t]*:(.*)$", re.MULTILINE)
+_FOLDS = ((b"\r\n ", b" "), (b"\r\n\t", b"\t"), (b"\n ", b" "), (b"\n\t", b"\t"))
 _BLANKS = re.compile(rb"[\r\n\t ]*")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _START = 400
@@ -102,6 +104,8 @@ def _borders(raw: bytes, start: int, end: int) -> tuple[int, int]:
 
 def _split(header: bytes, limits: Limits, defects: list[str]) -> tuple[dict[str, list[bytes]], int | None]:
     """The fields, and the offset of a line that begins with `--`: there the empty line was forgotten."""
+    if (ordinary := _ordinary(header, limits)) is not None:
+        return ordinary, None
     fields: dict[str, list[bytes]] = {}
     name, pieces, count = "", [], 0
     lines = header.split(b"\n")
@@ -127,6 +131,27 @@ def _split(header: bytes, limits: Limits, defects: list[str]) -> tuple[dict[str,
             break
     _store(fields, name, pieces, limits, defects)
     return fields, missing_line
+
+
+def _ordinary(header: bytes, limits: Limits) -> dict[str, list[bytes]] | None:
+    """The fields of a block in which every line is one; None for all others. Several times faster."""
+    if len(header) > limits.field:
+        return None
+    for fold, blank in _FOLDS:
+        header = header.replace(fold, blank)
+    found = _FIELD.findall(header)
+    if len(found) != header.count(b"\n") + (not header.endswith(b"\n")) or len(found) > limits.fields:
+        return None
+    fields: dict[str, list[bytes]] = {}
+    for label, value in found:
+        name = _field_name(label)
+        if name is None:
+            return None
+        if name in fields:
+            fields[name].append(value.strip())
+        else:
+            fields[name] = [value.strip()]
+    return fields
 
 
 def _junk(line: bytes, pieces: list[bytes], defects: list[str]) -> None:

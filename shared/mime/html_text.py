@@ -4,9 +4,10 @@ import html
 import re
 
 from inscriptis import get_text
+from inscriptis.css_profiles import CSS_PROFILES
+from inscriptis.html_properties import Display
 from inscriptis.model.config import ParserConfig
-
-from shared.mime.limits import Limits
+from inscriptis.model.html_element import HtmlElement
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _NOT_NESTING = frozenset(
@@ -21,13 +22,26 @@ _BLANKS = re.compile(r"[ \t\r\f\v]+")
 _NEWLINES = re.compile(r" ?\n[ \n]*")
 _TABLES = re.compile(r"(?i)<(/?)(table|tbody|thead|tfoot|tr|td|th)(?=[\s/>])")
 _PLAIN_TABLE = {"table": "div", "tbody": "div", "thead": "div", "tfoot": "div", "tr": "div", "td": "span", "th": "span"}
+_INVISIBLE = re.compile(r"(?i)display\s*:\s*none")
 
 
-def text_of(source: str, limits: Limits) -> tuple[str, bool]:
-    """(text, whether it was laid out). Beyond the limits of size and depth tags are only dropped."""
-    if len(source) <= limits.derived and not _too_deep(source, limits.html_depth):
+def _only_visibility(style: str, element: HtmlElement) -> None:
+    """A margin of 100,000 lines on each of a thousand elements is a bomb: of a style only `display: none` counts."""
+    if _INVISIBLE.search(style):
+        element.display = Display.none
+
+
+# the indentation of nested lists multiplies with their lines: half of the usual
+_LIST = HtmlElement(display=Display.block, padding_inline=2)
+_LAYOUT = ParserConfig(css={**CSS_PROFILES["strict"], "ul": _LIST, "ol": _LIST})
+_LAYOUT.attribute_handler.attribute_mapping = {"style": _only_visibility}
+
+
+def text_of(source: str, room: int, depth: int) -> tuple[str, bool]:
+    """(text, whether it was laid out). Beyond `room` characters and `depth` open elements tags are only dropped."""
+    if len(source) <= room and not _too_deep(source, depth):
         try:
-            return get_text(_without_tables(source), ParserConfig()).strip("\n") + "\n", True
+            return get_text(_without_tables(source), _LAYOUT).strip("\n") + "\n", True
         except Exception:  # noqa: BLE001  # a foreign layout engine on a stranger's HTML: the mail must not die of it
             return stripped(source), False
     return stripped(source), False

@@ -46,7 +46,7 @@ class Attachment:
     def size(self) -> int:
         """Bytes of `content`; of base64 without decoding it, exact where that is well-formed."""
         if self.encoding == "base64":
-            return transfer.base64_size(self._encoded())
+            return transfer.base64_size(self._raw, self.offset, self.offset + self.length)
         if self.encoding in ("quoted-printable", "x-uuencode", "uuencode", "x-uue", "uue"):
             return len(self.content)
         return self.length

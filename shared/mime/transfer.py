@@ -58,11 +58,14 @@ def _forced(text: bytes) -> bytes:
     return binascii.a2b_base64(text + b"=" * (-len(text) % 4))
 
 
-def base64_size(data: bytes) -> int:
-    """Bytes that well-formed base64 `data` decodes to, without decoding it."""
-    line_ends = data.count(b"\n") + data.count(b"\r")
-    tail = data[-8:].rstrip()
-    return (len(data) - line_ends) // 4 * 3 - (len(tail) - len(tail.rstrip(b"=")))
+def base64_size(raw: bytes, start: int, end: int) -> int:
+    """Bytes that well-formed base64 in `raw[start:end]` decodes to, without decoding it."""
+    line_ends = raw.count(b"\n", start, end)
+    first = raw.find(b"\n", start, end)
+    if first > start and raw[first - 1 : first] == b"\r":  # then every line ends so
+        line_ends = min(2 * line_ends, end - start)
+    tail = raw[max(start, end - 8) : end].rstrip()
+    return max(0, (end - start - line_ends) // 4 * 3 - (len(tail) - len(tail.rstrip(b"="))))
 
 
 def quoted_printable(data: bytes) -> bytes:
