@@ -12,6 +12,7 @@ import yaml
 from ops.cli import SERVICES
 from shared.desk.load import load_desk
 from shared.desk.secret_files import missing_secrets
+from shared.message_ids import load_keys
 from shared.settings import Settings
 from tests.contract.manifest_rules import Object, broken, broken_job, containers_of, named, pod_of, services
 
@@ -134,7 +135,7 @@ def test_the_development_desk_can_be_used_with_the_development_secrets(tmp_path:
     assert desk.accounts
     assert list(missing_secrets(desk, tmp_path)) == []
     assert (tmp_path / "postgres").exists()
-    assert len(bytes.fromhex((tmp_path / "message_id_keys").read_text())) == 32
+    assert load_keys((tmp_path / "message_id_keys").read_text())
 
 
 def _set(keys: str, value: Any) -> Callable[[Object], None]:
