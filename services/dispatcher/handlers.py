@@ -1,0 +1,120 @@
+"""A batch of raw mails becomes a batch of decisions: decode, keep the originals, decide, publish."""
+
+from collections.abc import Sequence
+
+from services.dispatcher.decide import Setting, dispatch, quarantined
+from services.dispatcher.worker import JobFailed, Killed, Worker
+from shared import metrics
+from shared.clock import monotonic, now, rfc3339
+from shared.desk.watch import DeskWatch
+from shared.events import MailDispatched, Origin, ReceivedMail
+from shared.failures import NewerWriter, Permanent, Record
+from shared.mime.fields import header_fields
+from shared.originals import Originals
+from shared.producer import Outgoing, Producer
+from shared.topics import DISPATCHED
+from shared.wire import cloud_headers, decode_received, encode_dispatched
+
+LARGE = 1024 * 1024
+"""Raw mail above this is read in the worker (bytes)."""
+_SENT_AT_ONCE = 8 * 1024 * 1024
+_RECEIVED = b"carteiro.mail-received.v1"
+
+
+class Handler:
+    """Holds nothing between batches. A batch that comes again writes the same objects and the same decisions;
+    ticketing takes the first of each."""
+
+    def __init__(
+        self, desk: DeskWatch, keys: Sequence[bytes], originals: Originals, producer: Producer, worker: Worker
+    ) -> None:
+        self._desk = desk
+        self._keys = keys
+        self._originals = originals
+        self._producer = producer
+        self._worker = worker
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Returns when every decision is confirmed by the broker. Raises Permanent for a record that is no mail."""
+        began = monotonic()
+        loaded = self._desk.current  # once a batch: it may change at every await
+        setting = Setting(loaded.desk, loaded.sha256, self._keys)
+        mails = [received_of(record) for record in records]
+        references = await self._keep(mails)
+        ready: list[Outgoing] = []
+        for record, mail, reference in zip(records, mails, references, strict=True):
+            value = await self._decided(mail, reference, setting)
+            ready.append(Outgoing(DISPATCHED, record.key, value, _headers(record, mail)))
+            if sum(len(outgoing.value or b"") for outgoing in ready) > _SENT_AT_ONCE:
+                await self._producer.send_all(ready)
+                ready = []
+        await self._producer.send_all(ready)
+        metrics.stage_duration.labels("dispatch").observe(monotonic() - began)
+
+    async def _keep(self, mails: Sequence[ReceivedMail]) -> list[str]:
+        """References of the originals, durable. Large ones are kept by the fetcher before it names them."""
+        inline = [mail for mail in mails if not mail.raw_ref]
+        stored = iter(await self._originals.put_many([mail.raw for mail in inline]))
+        references = [mail.raw_ref or next(stored) for mail in mails]
+        for mail, reference in zip(mails, references, strict=True):
+            if mail.sha256 not in reference:
+                raise Permanent("malformed", "sha256")
+        return references
+
+    async def _decided(self, mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
+        if mail.raw_ref:
+            mail = mail._replace(raw=await self._originals.get(reference))
+        if len(mail.raw) <= LARGE:
+            return _dispatched(mail, reference, setting)
+        try:
+            return await self._worker.run(dispatch, mail, reference, setting)
+        except Killed as killed:
+            return encode_dispatched(quarantined(mail, setting, killed.reason, original=reference))
+        except JobFailed as error:
+            raise Permanent("undecided", str(error)) from error
+
+
+def _dispatched(mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
+    try:
+        return dispatch(mail, reference, setting)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # deciding is pure: the same bytes would fail again, and hold up the partition
+        raise Permanent("undecided", type(error).__name__) from error
+
+
+def received_of(record: Record) -> ReceivedMail:
+    """The mail of a record. Raises Permanent for a malformed one, NewerWriter for a newer version's."""
+    headers = dict(record.headers)
+    origin = headers.get("origin", b"")
+    try:
+        if origin.isalpha() and origin not in _ORIGINS and headers["ce_type"] == _RECEIVED:
+            decode_received(record.value, headers | {"origin": Origin.LIVE.encode()})
+            raise NewerWriter("an origin this version does not know")
+        return decode_received(record.value, headers)
+    except KeyError as error:
+        raise Permanent("malformed", f"header {error.args[0]} is missing") from error
+    except ValueError as error:
+        raise Permanent("malformed", type(error).__name__) from error
+
+
+def origin_of(record: Record) -> str:
+    """The sender's domain, for the fuse; of a record without one its account."""
+    written = header_fields((record.value or b"")[:LARGE]).first("from") or b""
+    domain = written.rpartition(b"@")[2].rstrip(b"> \t").lower()
+    return (domain or record.header("account"))[:253].decode("utf-8", "replace")
+
+
+_ORIGINS = frozenset(origin.encode() for origin in Origin)
+
+
+def _headers(record: Record, mail: ReceivedMail) -> list[tuple[str, bytes]]:
+    return cloud_headers(
+        ce_id=mail.transport_key,
+        ce_type=MailDispatched.TYPE,
+        source="carteiro/dispatcher",
+        time=rfc3339(now()),
+        content_type="application/json",
+        traceparent=record.header("traceparent") or None,
+    )
