@@ -19,7 +19,7 @@ _PLAIN = re.compile(rb"([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-
 _SPECIAL = re.compile(rb'[\\"(),;:<>]')
 _SEPARATOR = re.compile(rb"[,;]")
 # the look-behind lets a match begin only where a run begins: a long run without @ would cost its square
-_BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@[^\s"<>()@]+')
+_BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@(?:\[[^\s"<>()\[\]]+\]|[^\s"<>()\[\]]+)')
 _COMMENT = re.compile(rb"\(([^()]*)\)")
 _QUOTING = re.compile(rb'\\(.)|"', re.DOTALL)
 _BLANKS = re.compile(r"\s+")
@@ -41,11 +41,15 @@ def scan(values: list[bytes], decoder: Decoder, limits: Limits, field: str) -> l
             address = _mailbox(pending + item, decoder, limits)
             if address is None:
                 # a piece of a name broken at an unquoted comma: it belongs to the next item
-                pending = pending + item + b"," if item.strip() and len(pending) < limits.address else b""
+                pending = pending + item + b"," if _piece(item) and len(pending) < limits.address else b""
                 continue
             pending = b""
             found.append(address)
     return found
+
+
+def _piece(item: bytes) -> bool:
+    return b"@" not in item and item.strip() != b""
 
 
 def _simple(value: bytes) -> Address | None:
@@ -153,6 +157,8 @@ def _normalised(raw: bytes, limits: Limits) -> str:
     local, at, host = text.rpartition("@")
     if not local.lstrip().startswith('"'):
         local = _BLANKS.sub("", local)
+        if "@" in local:  # a@evil@b has two meanings, so it has none
+            return ""
     local = local.strip().strip(".") if '"' not in local else local.strip()
     host = domain(_BLANKS.sub("", host))
     address = f"{local}{at}{host}"

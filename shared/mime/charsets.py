@@ -107,9 +107,10 @@ class Decoder:
             if text is not None:
                 return text
             self.note("charset_wrong")
-        text = strict(data, "utf-8")
-        if text is None and declared == "iso2022_jp_ext":
-            text = _japanese(data)
+        # ISO-2022-JP is seven-bit: as UTF-8 its escape sequences would pass for text
+        text = _japanese(data) if declared == "iso2022_jp_ext" and b"\x1b" in data else None
+        if text is None:
+            text = strict(data, "utf-8")
         if text is None and declared and declared not in ("utf-8", "utf-7"):
             text = _mostly(data, declared)
         if text is None:

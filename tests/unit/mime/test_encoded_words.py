@@ -1,0 +1,56 @@
+"""Encoded words (RFC 2047) as senders really write them."""
+
+import pytest
+
+from shared.mime import Limits, parse
+
+
+def subject(value: str) -> str:
+    return parse(f"Subject: {value}\n\n".encode()).subject
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("=?utf-8?Q?a_b=C3=A9?=", "a bé"),
+        ("=?UTF-8?B?w6k=?=", "é"),
+        ("=?utf-8*pt-br?q?=C3=A9?=", "é"),
+        ("=?iso-8859-1?q?=E9?= =?iso-8859-1?q?=E8?=", "éè"),
+        ("=?iso-8859-1?q?=E9?=\n \t=?utf-8?q?=C3=A8?=", "éè"),
+        ("=?utf-8?q?a?= b =?utf-8?q?c?=", "a b c"),
+        ('"=?utf-8?q?=C3=A9?="', '"é"'),
+        ("x=?utf-8?q?=C3=A9?=y", "xéy"),
+        ("=?utf-8?q?with blanks?=", "with blanks"),
+        ("=?utf-8?b?w 6 k?=", "é"),
+        ("=?utf-8?b?w6k?=", "é"),
+        ("=?utf-8?b?w6lh*YmN?=", "éabc"),
+        ("=?utf-8?b?YWJjZ?=", "abc"),
+        ("=?utf-8?b?YQ==?==?utf-8?b?Yg==?=", "ab"),
+        ("=?utf-8?q??=x", "x"),
+        ("=?utf-8?q?never closed", "=?utf-8?q?never closed"),
+        ("=?utf-8?q?never closed =?utf-8?q?closed?=", "=?utf-8?q?never closed closed"),
+        ("=?utf-8?x?a?=", "=?utf-8?x?a?="),
+        ("=?utf-8?b?***?=", "=?utf-8?b?***?="),
+        ("=?utf-8?q?=ZZ=4?=", "=ZZ=4"),
+        ("=??q?a?=", "=??q?a?="),
+        ("=?x?", "=?x?"),
+    ],
+)
+def test_words_are_decoded_wherever_they_stand_and_broken_ones_stay_as_written(written, text):
+    assert subject(written) == text
+
+
+def test_words_beyond_the_limit_stay_as_written():
+    mail = parse(b"Subject: " + b"=?utf-8?q?a?= " * 4 + b"\n\n", Limits(encoded_words=2))
+    assert mail.subject == "aa =?utf-8?q?a?= =?utf-8?q?a?="
+    assert "encoded_words_cut" in mail.defects
+
+
+def test_raw_8_bit_bytes_beside_a_word_are_read():
+    assert parse("Subject: é =?utf-8?q?=C3=A9?=\n\n".encode()).subject == "é é"
+
+
+def test_a_long_subject_is_cut_and_marked():
+    mail = parse(b"Subject: " + b"x" * 2000 + b"\n\n")
+    assert mail.subject == "x" * 998
+    assert "subject_cut" in mail.defects
