@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
+from ops.stack.servers import ALL
 from tests.servers import (
-    ALL,
     Background,
     Given,
     NotRun,
@@ -78,7 +78,9 @@ def _complained(report: Report) -> Report:
 def owner_port(request: pytest.FixtureRequest) -> int:
     """Where the owner of the shared servers answers."""
     config = request.config
-    return config.stash[OWNER].port if OWNER in config.stash else int(config.workerinput[INPUT])
+    if OWNER in config.stash:
+        return config.stash[OWNER].port
+    return int(getattr(config, "workerinput")[INPUT])  # noqa: B009  # xdist adds it, types do not know
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ class StackSettings(BaseSettings):
     # a server whose address is already known is used, never started
     kafka: str | None = Field(default=None, validation_alias="CARTEIRO_KAFKA")
     postgres: str | None = Field(default=None, validation_alias="CARTEIRO_POSTGRES")
+    secrets: Path | None = Field(default=None, validation_alias="CARTEIRO_SECRETS")
     cache_home: Path | None = Field(default=None, validation_alias="XDG_CACHE_HOME")
 
     @property

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from ops.stack import guard
-from ops.stack.failures import StackError
+from ops.stack.failures import Misconfigured, StackError, Unreachable
 from ops.stack.settings import inherited
 from shared.clock import monotonic
 
@@ -123,7 +123,7 @@ class Supervisor:
         finally:
             self._tell(f"- {process.pid}")
         if status != 0:
-            raise StackError(f"{name} ended with status {status}.\n{self.log_end(name)}")
+            raise self._ended(name, status)
 
     def log_path(self, name: str) -> Path:
         return self._logs / f"{name}.log"
@@ -133,6 +133,10 @@ class Supervisor:
         path = self.log_path(name)
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         return "\n".join([f"the end of {path}:", *text.splitlines()[-lines:]])
+
+    def _ended(self, name: str, status: int) -> StackError:
+        kind = {69: Unreachable, 78: Misconfigured}.get(status, StackError)
+        return kind(f"{name} ended with status {status}; {self.log_end(name)}")
 
     async def _spawn(self, service: Service) -> asyncio.subprocess.Process:
         with self.log_path(service.name).open("ab") as log:
@@ -155,10 +159,7 @@ class Supervisor:
         deadline = monotonic() + service.limit
         while not await _answers(service):
             if process.returncode is not None:
-                raise StackError(
-                    f"{service.name} ended with status {process.returncode} while it started.\n"
-                    f"{self.log_end(service.name)}"
-                )
+                raise self._ended(service.name, process.returncode)
             if monotonic() > deadline:
                 raise StackError(
                     f"{service.name} does not answer after {service.limit:.0f} s.\n{self.log_end(service.name)}"
@@ -176,9 +177,7 @@ class Supervisor:
                 return
             if not service.restart:
                 if not self._failure.done():
-                    self._failure.set_result(
-                        StackError(f"{service.name} ended with status {status}.\n{self.log_end(service.name)}")
-                    )
+                    self._failure.set_result(self._ended(service.name, status))
                 return
             pause = 1.0 if monotonic() - began > MAX_BACKOFF else min(pause * 2, MAX_BACKOFF)
             await asyncio.sleep(pause)
