@@ -16,7 +16,7 @@ from shared.desk.model import Desk, Mailbox, NotifiedAgent
 from shared.events import ArticleFact
 
 Sign = Callable[[int, int, str], str]
-"""Ticket id, delivery id, domain -> a signed Message-ID with its angle brackets. Raises ValueError when it is too long."""
+"""Ticket id, delivery id, domain -> a signed Message-ID with its angle brackets; ValueError when it is too long."""
 
 Envelope = tuple[Mailbox, Mailbox]
 """Sender and recipient."""

@@ -25,7 +25,7 @@ def render(text: str, values: Mapping[str, Value]) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         value = values.get(match[1].lower())
-        return UNKNOWN if value is None else value(match[2] or "") or UNKNOWN
+        return UNKNOWN if value is None else value(match[2] or "")
 
     return _PLACEHOLDER.sub(replaced, text)
 

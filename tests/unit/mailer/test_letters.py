@@ -1,0 +1,95 @@
+"""Whole mails as they go out. The golden files are written anew by deleting them, and then read by a person."""
+
+import email
+import email.policy
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from services.mailer.letters import Desktop, Mail, write_answer, write_notification
+from services.mailer.recipients import Occasion, answer_for, notifications_for
+from services.mailer.texts import shipped
+from shared.desk.model import Language
+from shared.events import Answer, ArticleFact
+from shared.message_ids import Signed, verify
+from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, added, created, desk, sign
+
+GOLDEN = Path(__file__).parent / "golden"
+DESK = desk()
+DESKTOP = Desktop(DESK, TEXTS, sign, MOMENT)
+
+
+def answered(fact: ArticleFact) -> Mail:
+    return write_answer(fact, answer_for(fact, DESK), fact.answer.address, 5, DESKTOP)
+
+
+def notified(fact: ArticleFact, language: Language) -> Mail:
+    [notification, *_] = notifications_for(fact, DESK)
+    agent = notification.agent._replace(language=language)
+    return write_notification(fact, notification._replace(agent=agent), 6, DESKTOP)
+
+
+MAILS: dict[str, Mail] = {
+    "answer": answered(created()),
+    **{f"new_ticket.{language}": notified(created(), language) for language in get_args(Language)},
+    **{f"follow_up.{language}": notified(added(state="open"), language) for language in get_args(Language)},
+}
+
+
+@pytest.mark.parametrize("name", MAILS)
+def test_the_mail_is_the_one_on_file(name: str) -> None:
+    assert (GOLDEN / f"{name}.eml").read_bytes() == MAILS[name].raw
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+@pytest.mark.parametrize("occasion", Occasion)
+def test_every_occasion_has_its_text_in_every_language(occasion: str, language: str) -> None:
+    text = shipped(occasion, language)
+    assert text.subject
+    assert "<OTRS_TICKET_TicketNumber>" in text.body
+
+
+def read(mail: Mail) -> Any:
+    return email.message_from_bytes(mail.raw, policy=email.policy.default)
+
+
+def test_a_reply_to_the_answer_proves_its_ticket() -> None:
+    message = read(answered(created()))
+    assert verify(message["Message-ID"], KEYS) == Signed(17, 5)
+    assert Signed(17, 0) in [verify(each, KEYS) for each in message["References"].split()]
+    assert message["In-Reply-To"] == "<m1@kunde.example>"
+
+
+def test_a_notification_hangs_on_the_tickets_own_reference() -> None:
+    message = read(notified(created(), "en"))
+    assert [verify(each, KEYS) for each in message["References"].split()] == [Signed(17, 0)]
+    assert message["To"] == "Ana Lima <ana@empresa.example>"
+
+
+def test_a_hostile_message_id_is_not_repeated() -> None:
+    message = read(answered(created(message_id="<a b@c>", references=["<a\r\nBcc: x@y>"])))
+    assert message["In-Reply-To"] is None
+    assert message["Bcc"] is None
+    assert [verify(each, KEYS) for each in message["References"].split()] == [Signed(17, 0)]
+
+
+def test_a_domain_too_long_for_a_message_id_is_shortened() -> None:
+    long = "suporte@" + "a-very-long-label-of-a-company." * 3 + "example"
+    addresses = {long: {"name": "Suporte", "queue": "suporte"}}
+    wide = desk(system_addresses=addresses)
+    fact = created()
+    mail = write_answer(fact, answer_for(fact, wide), "c@k.example", 5, Desktop(wide, TEXTS, sign, MOMENT))
+    assert len(mail.message_id) <= 78
+    assert verify(mail.message_id, KEYS) == Signed(17, 5)
+
+
+def test_the_same_fact_gives_the_same_bytes() -> None:
+    assert answered(created()) == answered(created())
+
+
+def test_an_answer_names_no_stranger_beside_the_recipient() -> None:
+    fact = created(answer=Answer(address="victim@other.example"))
+    raw = answered(fact).raw
+    assert b"Cliente Um" not in raw
+    assert read(answered(fact))["To"] == "victim@other.example"

@@ -1,0 +1,79 @@
+import pytest
+
+from services.mailer.placeholders import render, values_of
+from shared.desk.model import NotifiedAgent
+from shared.events import Answer, ArticleFact, Party
+from tests.unit.mailer.desks import created, desk
+
+AGENT = NotifiedAgent("ana", "Ana Lima", "ana@empresa.example", "pt-BR")
+VERIFIED = created(answer=Answer(address="cliente@kunde.example", verified=True))
+
+
+def rendered(text: str, fact: ArticleFact | None = None, agent: NotifiedAgent | None = None) -> str:
+    return render(text, values_of(fact or created(), desk(), agent))
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("<OTRS_TICKET_TicketNumber>", "2026030110000017"),
+        ("<OTRS_TICKET_TICKETNUMBER>", "2026030110000017"),
+        ("<OTRS_TICKET_TicketID>/<OTRS_TICKET_Queue>/<OTRS_TICKET_State>", "17/suporte/new"),
+        ("<OTRS_CONFIG_Ticket::Hook><OTRS_CONFIG_Ticket::HookDivider>", "Ticket#"),
+        ("<OTRS_CONFIG_NotificationSenderEmail>", "chamados@empresa.example"),
+        ("<OTRS_CONFIG_SendmailModule::AuthPassword>", "-"),
+        ("<OTRS_TICKET_DynamicField_X>", "-"),
+        ("<OTRS_CUSTOMER_BODY[5]>", "-"),
+        ("<OTRS_EMAIL_DATE>", "2026-03-01 09:30:00 (-03)"),
+        ("<OTRS_EMAIL_DATE[Europe/Berlin]>", "2026-03-01 13:30:00 (CET)"),
+        ("<OTRS_EMAIL_DATE[Nowhere/At_all]>", "2026-03-01 09:30:00 (-03)"),
+        ("<OTRS_> <OTRS <b>", "<OTRS_> <OTRS <b>"),
+        ("{{7*7}} #{x} %s", "{{7*7}} #{x} %s"),
+    ],
+)
+def test_what_stands_for_what(text: str, result: str) -> None:
+    assert rendered(text) == result
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("<OTRS_CUSTOMER_SUBJECT>", "-"),
+        ("<OTRS_CUSTOMER_SUBJECT[24]>", "-"),
+        ("<OTRS_TICKET_Title>", "-"),
+        ("<OTRS_CUSTOMER_REALNAME>", "cliente@kunde.example"),
+        ("<OTRS_CUSTOMER_From>", "cliente@kunde.example"),
+    ],
+)
+def test_an_answer_repeats_nothing_that_an_unverified_sender_wrote(text: str, result: str) -> None:
+    fact = created(subject="BUY NOW", title="BUY NOW", sender=Party("BUY NOW", "cliente@kunde.example"))
+    assert rendered(text, fact) == result
+    assert "BUY" in rendered(text, fact, AGENT), "agents see it"
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "result"),
+    [
+        ("Re: [Ticket#2026030110000017] Fatura", "<OTRS_CUSTOMER_SUBJECT>", "Fatura"),
+        ("A subject of many words", "<OTRS_CUSTOMER_SUBJECT[9]>", "A subject [...]"),
+        ("Exactly 9", "<OTRS_CUSTOMER_SUBJECT[9]>", "Exactly 9 [...]"),
+        ("Short", "<OTRS_CUSTOMER_SUBJECT[9]>", "Short"),
+        ("", "<OTRS_CUSTOMER_SUBJECT[9]>", ""),
+    ],
+)
+def test_a_verified_sender_reads_his_own_subject(subject: str, text: str, result: str) -> None:
+    fact = created(subject=subject, answer=VERIFIED.answer)
+    assert rendered(text, fact) == result
+
+
+def test_a_value_is_never_rendered_again() -> None:
+    fact = created(subject="<OTRS_TICKET_TicketNumber> {{x}}", sender=Party("<OTRS_CONFIG_SystemID>", "a@b.example"))
+    assert rendered("<OTRS_CUSTOMER_SUBJECT>|<OTRS_CUSTOMER_REALNAME>", fact, AGENT) == (
+        "<OTRS_TICKET_TicketNumber> {{x}}|<OTRS_CONFIG_SystemID>"
+    )
+
+
+def test_an_agent_is_addressed_by_name() -> None:
+    text = "<OTRS_NOTIFICATION_RECIPIENT_UserFirstname> <OTRS_NOTIFICATION_RECIPIENT_UserLogin>"
+    assert rendered(text, agent=AGENT) == "Ana ana"
+    assert rendered(text) == "- -"

@@ -1,0 +1,60 @@
+from collections import Counter
+from itertools import count
+
+from services.mailer.letters import Desktop
+from services.mailer.loops import judge
+from services.mailer.plans import Outbound, counted_addresses, deliveries, plan_for, rows_of
+from services.mailer.states import State
+from shared.desk.model import Desk
+from shared.events import Answer, ArticleFact
+from tests.unit.mailer.desks import MOMENT, TEXTS, created, desk, sign
+
+
+def rows(*facts: ArticleFact, with_: Desk | None = None) -> list[Outbound]:
+    desk_ = with_ or desk()
+    plans = [plan_for(f"e{number}", fact, desk_) for number, fact in enumerate(facts)]
+    counts: Counter[str] = Counter()
+    judged = [(plan, judge(plan.fact, plan.answer, desk_, counts)) for plan in plans]
+    found = rows_of(judged, count(100), Desktop(desk_, TEXTS, sign, MOMENT))
+    assert len(found) == deliveries(plans)
+    return found
+
+
+def test_a_new_ticket_is_answered_once_and_told_to_each_agent() -> None:
+    assert [(row.id, row.kind, row.rule, row.recipient, row.state) for row in rows(created())] == [
+        (100, "auto_response", "auto_reply", "cliente@kunde.example", State.QUEUED),
+        (101, "notification", "new_ticket", "ana@empresa.example", State.QUEUED),
+        (102, "notification", "new_ticket", "bruno@empresa.example", State.QUEUED),
+    ]
+
+
+def test_a_suppressed_answer_is_a_row_that_says_why() -> None:
+    [answer, *_] = rows(created(answer=Answer(withheld="list-id")))
+    assert (answer.state, answer.reason, answer.raw, answer.message_id) == (
+        State.SUPPRESSED,
+        "withheld: list-id",
+        None,
+        "",
+    )
+
+
+def test_what_the_database_cannot_hold_is_replaced() -> None:
+    [answer, *_] = rows(created(answer=Answer(address="a\x00\ud800b")))
+    assert (answer.recipient, answer.reason) == ("a?b", "invalid_address")
+
+
+def test_the_null_sender_is_on_every_envelope_and_the_account_is_the_addresses_own() -> None:
+    outbound = {
+        "padrao": {"type": "smtp", "host": "a.example", "default": True},
+        "outro": {"type": "smtp", "host": "b.example"},
+    }
+    addresses = {"suporte@empresa.example": {"name": "S", "queue": "suporte", "outbound": "outro"}}
+    found = rows(created(), with_=desk(outbound=outbound, system_addresses=addresses))
+    assert [row.account for row in found] == ["outro", "padrao", "padrao"]
+    assert {row.envelope_from for row in found} == {""}
+
+
+def test_only_answers_that_may_go_out_are_counted() -> None:
+    desk_ = desk()
+    facts = [created(), created(answer=Answer(withheld="x")), created(queue="comercial")]
+    assert counted_addresses([plan_for("e", fact, desk_) for fact in facts], desk_) == ["cliente@kunde.example"]
