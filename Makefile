@@ -27,7 +27,7 @@ run: .venv/.local ## start everything, send one mail through; ONCE=1 stops by it
 	@$(PY) -m ops.stack $(if $(ONCE),--once) $(if $(DESK),--desk $(DESK))
 
 test: .venv/.dev ## every test, in parallel, on real servers (TESTS=path for a part)
-	@$(PY) -m pytest -n 2 --dist worksteal -q $(TESTS)
+	@$(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests $(TESTS)
 
 check: .venv/.dev ## lint, types, boundaries, unit and contract tests; Python only, no server
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check . && echo "ruff: clean"
@@ -35,6 +35,9 @@ check: .venv/.dev ## lint, types, boundaries, unit and contract tests; Python on
 	@.venv/bin/lint-imports --no-cache 2>&1 | tail -n 15; exit $${PIPESTATUS[0]}
 	@$(PY) -m ops.pages --check
 	@$(PY) -m pytest -n 2 -q tests/unit tests/contract
+
+manifests: .venv/.dev ## render and judge the deployment files (needs kubectl)
+	@$(PY) -m pytest -q tests/manifests
 
 ##@ Look closer
 bench: .venv/.dev ## mails per second and CPU per mail through the whole path (N=2000)
@@ -67,4 +70,4 @@ help:
 	$(call install,requirements-dev.lock)
 	@touch $@ .venv/.local
 
-.PHONY: run test check bench pages setup locks clean-data help
+.PHONY: run test check manifests bench pages setup locks clean-data help

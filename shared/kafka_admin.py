@@ -158,7 +158,7 @@ async def group_lags(bootstrap: str, prefix: str) -> list[Lag]:
                     continue
                 tps = [TopicPartition(prefix + topic, p["partition"]) for p in found[prefix + topic]["partitions"]]
                 ends = await consumer.end_offsets(tps)
-                committed = await client.list_consumer_group_offsets(prefix + group, tps)
+                committed = await client.list_consumer_group_offsets(prefix + group, partitions=tps)
                 for tp in tps:
                     offset = committed[tp].offset if tp in committed else -1
                     lags.append(Lag(group, topic, tp.partition, None if offset < 0 else offset, ends[tp]))

@@ -14,7 +14,7 @@ from shared.clock import rfc3339
 
 _NOISY = {
     "aiokafka": logging.CRITICAL,  # an outage would log dozens of lines a second; our own code says it once
-    "faststream": logging.WARNING,
+    "faststream": logging.ERROR,  # it warns at every start that topics are not made by it
     "aioimaplib": logging.WARNING,  # at DEBUG it prints credentials
     "mail.log": logging.WARNING,
 }

@@ -134,6 +134,7 @@ class Process:
 def _export_desk(watch: DeskWatch) -> None:
     metrics.desk_reload_successful.set(1 if watch.last_reload_successful else 0)
     metrics.desk_reload_success_time.set(watch.last_success.timestamp())
+    metrics.accounts_configured.set(len(watch.current.desk.accounts))
     metrics.desk_info.clear()
     metrics.desk_info.labels(watch.current.sha256).set(1)
     if watch.error is not None:

@@ -20,6 +20,7 @@ _SPECIAL = re.compile(rb'[\\"(),;:<>]')
 _SEPARATOR = re.compile(rb"[,;]")
 # the look-behind lets a match begin only where a run begins: a long run without @ would cost its square
 _BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@(?:\[[^\s"<>()\[\]]+\]|[^\s"<>()\[\]]+)')
+_QUOTED_LOCAL = re.compile(rb'"(?:[^"\\]|\\.)*+"@[^\s"<>()@]+')
 _COMMENT = re.compile(rb"\(([^()]*)\)")
 _QUOTING = re.compile(rb'\\(.)|"', re.DOTALL)
 _BLANKS = re.compile(r"\s+")
@@ -120,9 +121,20 @@ def _read(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
         address = _normalised(inner, limits)
         name = _name(item[:opening], decoder, limits) or _comment(behind, decoder, limits)
         return Address(name, address) if address else None
-    bare = _BARE.search(_COMMENT.sub(b" ", item)) or _BARE.search(item)
-    address = _normalised(bare[0], limits) if bare else _normalised(item, limits) if item.strip()[:1] == b'"' else ""
+    address = _normalised(_without_angles(item), limits)
     return Address(_comment(item, decoder, limits), address) if address else None
+
+
+def _without_angles(item: bytes) -> bytes:
+    """The first token with an `@`; what stands in quotes counts only where nothing outside of them is one."""
+    item = _COMMENT.sub(b" ", item).strip()
+    if b'"' in item:
+        if quoted := _QUOTED_LOCAL.match(item):
+            return quoted[0]
+        outside = b" ".join(item.split(b'"')[::2])
+        item = outside if b"@" in outside else item.replace(b'"', b" ")
+    bare = _BARE.search(item)
+    return bare[0] if bare else b""
 
 
 def _name(raw: bytes, decoder: Decoder, limits: Limits) -> str:

@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.servers import Servers
 
 from tests.e2e.installation import Installation
+from tests.servers import Servers
 
 
 @pytest.fixture

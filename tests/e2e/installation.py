@@ -21,12 +21,12 @@ from typing import Any
 
 import asyncpg
 import psutil
-from tests.servers import Servers
 
 from ops.stack.settings import free_ports
 from shared.clock import monotonic
 from shared.kafka_admin import apply_topics
 from tests.e2e.mails import Sent
+from tests.servers import Servers
 
 SERVICES = ("fetcher", "dispatcher", "ticketing", "mailer")
 REPO = Path(__file__).resolve().parents[2]

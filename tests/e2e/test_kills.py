@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.servers import OwnServers
 
 from tests.e2e.installation import SERVICES, Installation, copies
 from tests.e2e.mails import automatic, customers
+from tests.servers import OwnServers
 
 PEOPLE, MACHINES = 200, 20
 CONNECTIONS = 4  # the mailer's workers: one mail each may be between the 250 and its record

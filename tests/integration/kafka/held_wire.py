@@ -16,6 +16,7 @@ class HeldWire:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.opened = 0
         self.open_now = 0
 
@@ -26,8 +27,9 @@ class HeldWire:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
+        self.release()
+        for writer in self._writers:
+            writer.close()  # the pumps end by themselves
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hold(self) -> None:
@@ -40,6 +42,7 @@ class HeldWire:
         self.opened += 1
         self.open_now += 1
         up_reader, up_writer = await asyncio.open_connection(*self._broker)
+        self._writers |= {writer, up_writer}
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.servers import Servers
 
 from shared.failures import Permanent, Record, Transient
 from shared.kafka import Consumer, next_offsets
@@ -13,6 +12,7 @@ from shared.kafka_admin import apply_topics, differences, group_lags
 from shared.producer import Outgoing, Producer
 from shared.settings import Settings
 from shared.topics import EVENTS, TOPICS
+from tests.servers import Servers
 
 
 class Installation:
@@ -65,7 +65,7 @@ class Reader:
             settings,
             self.handle,
             self.set_aside,
-            lambda r: (r.key or b"").decode(),
+            lambda r: (r.value or b"").decode(),
             self.stop,
             self.fatal.append,
             stored_offsets=self.stored if stored else None,
@@ -94,7 +94,9 @@ def numbers(first: int, last: int) -> set[bytes]:
 async def test_topics_are_applied_as_declared_and_applying_again_changes_nothing(
     installation: Installation, servers: Servers, prefix: str
 ) -> None:
-    assert await differences(servers.kafka, prefix, 1, [t.name for t in TOPICS]) == []
+    async with asyncio.timeout(20):  # the broker spreads the word after it has answered
+        while await differences(servers.kafka, prefix, 1, [t.name for t in TOPICS]):
+            await asyncio.sleep(0.1)
     assert await apply_topics(servers.kafka, prefix, 1) == []
 
 
