@@ -1,5 +1,7 @@
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -7,6 +9,9 @@ import trustme
 from services.fetcher.imap import Mailbox
 from services.fetcher.imap_connect import Security, connect
 from services.fetcher.imap_wire import Limits
+from shared.kafka_admin import apply_topics
+from tests.integration.fetcher.world import World
+from tests.servers import Servers
 
 QUICK = Limits(command=1.0, silence=0.4, bytes_per_second=65_536)
 
@@ -24,6 +29,13 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     return context
+
+
+@pytest.fixture
+def other_authority(authority: trustme.CA, tmp_path: Path) -> Path:
+    """A CA file that did not sign the mail server's certificate."""
+    authority.cert_pem.write_to_path(str(tmp_path / "other-ca.pem"))
+    return tmp_path / "other-ca.pem"
 
 
 @pytest.fixture
@@ -60,3 +72,9 @@ def log_in() -> Connect:
         )
 
     return run
+
+
+@pytest.fixture
+async def world(servers: Servers, database: str, prefix: str, mailbox: Callable[[str], Any], tmp_path: Path) -> World:
+    await apply_topics(servers.kafka, prefix, 1)
+    return World(servers, database, prefix, tmp_path, mailbox("suporte").address)

@@ -1,0 +1,184 @@
+"""Leases and the fence around every write, on PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.fetcher.lease import Leases
+from services.fetcher.plan import Failed, Folder
+from services.fetcher.store import Lease, LeaseLost, Store, StoreUnavailable
+from shared.postgres import Pool, create_pool
+from tests.integration.fetcher.world import until
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+LONG = timedelta(minutes=1)
+OVER = timedelta(0)
+BEGUN = Folder(7, cursor=10, watched_since=NOW)
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(database, "fetcher")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def store(pool: Pool) -> Store:
+    return Store(pool)
+
+
+async def held(store: Store, holder: str = "one", ttl: timedelta = LONG) -> Lease:
+    (lease,) = await store.acquire(["caixa"], holder, ttl)
+    return lease
+
+
+async def test_a_lease_that_is_alive_is_not_taken(store: Store) -> None:
+    await held(store)
+    assert await store.acquire(["caixa"], "two", LONG) == []
+
+
+async def test_a_lease_that_ran_out_goes_to_the_next_with_a_higher_epoch(store: Store) -> None:
+    first = await held(store, ttl=OVER)
+    second = await held(store, "two")
+    assert second.epoch > first.epoch
+    assert await store.renew([first], "one", LONG) == set()
+    assert await store.renew([second], "two", LONG) == {"caixa"}
+
+
+async def test_of_many_who_ask_at_once_one_gets_each_lease(store: Store) -> None:
+    accounts = [f"a{number}" for number in range(20)]
+    answers = await asyncio.gather(*(store.acquire(accounts, str(holder), LONG) for holder in range(5)))
+    assert sorted(lease.account for leases in answers for lease in leases) == sorted(accounts)
+
+
+async def test_a_released_lease_is_free_at_once(store: Store) -> None:
+    await store.release(await held(store))
+    assert (await held(store, "two")).holder == "two"
+
+
+STALE_WRITES: dict[str, Callable[[Store, Lease], Awaitable[None]]] = {
+    "adopt": lambda store, lease: store.adopt(lease, "INBOX", Folder(8, 0, None)),
+    "confirm": lambda store, lease: store.confirm(lease, "INBOX", Folder(7, 12, NOW), [11], [12]),
+    "fail": lambda store, lease: store.fail(lease, "INBOX", BEGUN, [(Failed(11, 1, NOW), "NIL")]),
+    "cleaned": lambda store, lease: store.cleaned(lease, "INBOX", BEGUN, [11]),
+    "succeeded": lambda store, lease: store.succeeded(lease, NOW, connected=True),
+    "failed_look": lambda store, lease: store.failed_look(lease, "timeout", "too slow"),
+}
+
+
+@pytest.mark.parametrize("write", STALE_WRITES)
+async def test_without_the_lease_nothing_is_written(store: Store, write: str) -> None:
+    stale = await held(store, ttl=OVER)
+    await store.adopt(stale, "INBOX", BEGUN)
+    await held(store, "two")
+    before = await store.load("caixa", "INBOX")
+    with pytest.raises(LeaseLost):
+        await STALE_WRITES[write](store, stale)
+    after = await store.load("caixa", "INBOX")
+    assert (after.folder, after.final, after.failed) == (before.folder, before.final, before.failed)
+    assert after.last_success is None
+
+
+async def test_what_is_confirmed_is_kept_until_it_is_tidied_up_and_passed(store: Store) -> None:
+    lease = await held(store)
+    await store.adopt(lease, "INBOX", BEGUN)
+    await store.confirm(lease, "INBOX", BEGUN, [12, 13], [14])  # 11 still holds the cursor
+    memory = await store.load("caixa", "INBOX")
+    assert memory.final == {12, 13, 14}
+    assert sorted(memory.uncleaned) == [(7, 12), (7, 13)]
+    await store.cleaned(lease, "INBOX", BEGUN, [12])
+    advanced = Folder(7, cursor=14, watched_since=NOW)
+    await store.confirm(lease, "INBOX", advanced, [], [11])
+    memory = await store.load("caixa", "INBOX")
+    assert memory.folder == advanced
+    assert memory.uncleaned == ((7, 13),)
+    await store.cleaned(lease, "INBOX", advanced, [13])
+    memory = await store.load("caixa", "INBOX")
+    assert (memory.final, memory.uncleaned) == (frozenset(), ())
+
+
+async def test_the_cursor_never_goes_back(store: Store) -> None:
+    lease = await held(store)
+    await store.adopt(lease, "INBOX", BEGUN)
+    await store.confirm(lease, "INBOX", Folder(7, 5, NOW), [], [])
+    assert (await store.load("caixa", "INBOX")).folder == BEGUN
+
+
+async def test_failures_are_remembered_until_the_mail_is_final(store: Store) -> None:
+    lease = await held(store)
+    await store.adopt(lease, "INBOX", BEGUN)
+    for attempts in (1, 2):
+        await store.fail(lease, "INBOX", BEGUN, [(Failed(11, attempts, NOW), "NIL")])
+    assert (await store.load("caixa", "INBOX")).failed == {11: Failed(11, 2, NOW)}
+    await store.confirm(lease, "INBOX", Folder(7, 11, NOW), [11], [])
+    assert (await store.load("caixa", "INBOX")).failed == {}
+
+
+async def test_a_new_uidvalidity_forgets_what_the_old_one_permitted(store: Store) -> None:
+    lease = await held(store)
+    await store.adopt(lease, "INBOX", BEGUN)
+    await store.confirm(lease, "INBOX", BEGUN, [11], [])
+    await store.fail(lease, "INBOX", BEGUN, [(Failed(12, 1, NOW), "NIL")])
+    await store.adopt(lease, "INBOX", Folder(8, 0, NOW))
+    memory = await store.load("caixa", "INBOX")
+    assert (memory.final, memory.uncleaned, memory.failed) == (frozenset(), (), {})
+
+
+async def test_since_when_an_account_fails_is_kept_while_the_reason_stays(store: Store, pool: Pool) -> None:
+    lease = await held(store)
+
+    async def since() -> object:
+        return await pool.fetchval("SELECT error_since FROM fetcher.account_status_v1")
+
+    await store.failed_look(lease, "timeout", "once")
+    first = await since()
+    await store.failed_look(lease, "timeout", "twice")
+    assert await since() == first
+    await store.failed_look(lease, "tls_failed", "something else")
+    assert await since() != first
+    await store.succeeded(lease, NOW, connected=True)
+    assert await since() is None
+
+
+class Away(Store):
+    """A database that stops serving."""
+
+    away = False
+
+    async def renew(self, *args: object) -> set[str]:
+        if self.away:
+            raise StoreUnavailable
+        return {"caixa"}
+
+    async def acquire(self, *args: object) -> list[Lease]:
+        return [] if self.away else [Lease("caixa", "one", 1)]
+
+
+async def test_while_the_database_is_away_a_lease_is_held_no_longer_than_it_lasts(pool: Pool) -> None:
+    time = 100.0
+    store = Away(pool)
+    leases = Leases(store, "one", ttl=timedelta(seconds=20), clock=lambda: time)
+    assert await leases.keep(["caixa"])
+    store.away = True
+    time += 19
+    assert await leases.keep(["caixa"])
+    time += 1
+    assert not await leases.keep(["caixa"])
+
+
+async def test_a_dead_holder_is_replaced_when_its_lease_runs_out(store: Store) -> None:
+    dead = Leases(store, "dead", ttl=timedelta(seconds=0.5))
+    assert await dead.keep(["caixa"])
+    heir = Leases(store, "heir", ttl=timedelta(seconds=0.5))
+    assert not await heir.keep(["caixa"])
+    await until(lambda: heir.keep(["caixa"]), seconds=5)
+
+
+async def test_an_account_no_longer_wanted_is_released(store: Store) -> None:
+    one, two = Leases(store, "one"), Leases(store, "two")
+    assert await one.keep(["caixa"])
+    assert not await one.keep([])
+    assert await two.keep(["caixa"])
