@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 
 import psutil
-from tests.servers import Servers, fresh_database
 
 from ops.stack.servers import serve
 from ops.stack.settings import StackSettings
@@ -21,6 +20,7 @@ from shared.clock import monotonic
 from shared.migrations import migrate
 from tests.e2e.installation import DESK, SERVICES, Installation
 from tests.e2e.mails import Sent, alternative, plain, with_attachment
+from tests.servers import Servers
 
 MAILBOX = 500
 
@@ -71,7 +71,7 @@ async def measure(count: int) -> None:
         async with serve(settings, lambda what, seconds: print(f"  {what} ({seconds:.1f} s)")) as (supervisor, up):
             assert up.mail is not None
             servers = Servers(up.kafka, up.postgres, up.mail, up.ca_file)
-            dsn = await fresh_database(servers.postgres, "bench")
+            dsn = servers.postgres
             await migrate(dsn)
             work = Path(folder) / "work"
             work.mkdir()

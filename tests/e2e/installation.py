@@ -46,7 +46,7 @@ accounts:
     user: {support}
     password: {{secret: caixa_imap}}
     dispatch: by_to
-    interval: 2s
+    interval: 10s
     start_from: all
 outbound:
   padrao: {{type: smtp, host: {host}, port: {smtp}, default: true}}

@@ -1,13 +1,15 @@
 """kill -9 of each part in the middle of the run: the same numbers, and no answer twice but the ones in flight."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from shared.migrations import migrate
 from tests.e2e.installation import SERVICES, Installation, copies
 from tests.e2e.mails import automatic, customers
-from tests.servers import OwnServers
+from tests.servers import OwnServers, with_database
 
 PEOPLE, MACHINES = 200, 20
 CONNECTIONS = 4  # the mailer's workers: one mail each may be between the 250 and its record
@@ -16,8 +18,19 @@ pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
-async def made(own_servers: OwnServers, prefix: str, own_database: str, tmp_path: Path) -> AsyncIterator[Installation]:
-    built = await Installation.prepare(own_servers.servers, prefix, own_database, tmp_path)
+async def private(own_servers: Callable[..., Awaitable[OwnServers]]) -> OwnServers:
+    """Kafka and PostgreSQL of this test alone: they are killed."""
+    return await own_servers()
+
+
+@pytest.fixture
+async def made(private: OwnServers, prefix: str, tmp_path: Path) -> AsyncIterator[Installation]:
+    admin = await asyncpg.connect(private.servers.postgres)
+    await admin.execute("CREATE DATABASE killed")
+    await admin.close()
+    dsn = with_database(private.servers.postgres, "killed")
+    await migrate(dsn)
+    built = await Installation.prepare(private.servers, prefix, dsn, tmp_path)
     yield built
     built.stop()
 
@@ -59,9 +72,9 @@ async def test_a_killed_service_loses_nothing(made: Installation, victim: str) -
 
 
 @pytest.mark.parametrize("victim", ["kafka", "postgres"])
-async def test_a_killed_server_loses_nothing(made: Installation, own_servers: OwnServers, victim: str) -> None:
+async def test_a_killed_server_loses_nothing(made: Installation, private: OwnServers, victim: str) -> None:
     senders = await run_half(made)
-    await own_servers.kill(victim)
-    await own_servers.restart(victim)
+    await private.kill(victim)
+    await private.restart(victim)
     # a send confirmed while PostgreSQL was away cannot be recorded: it goes out again with the same bytes
     await assert_nothing_is_lost_or_doubled(made, senders, CONNECTIONS if victim == "postgres" else 0)
