@@ -1,0 +1,174 @@
+"""The shapes of a batch: the mails, what was loaded for them, and what is to be written. Pure."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from shared.events import Check, Fact, MailDispatched
+
+_MOST_NAMED = 100
+_LARGEST_ID = 2**63 - 1
+_NUMBERS = (Check.SUBJECT_NUMBER, Check.PLUS_ADDRESS)
+
+
+class Mail(NamedTuple):
+    """A decision of the dispatcher with its keys as bytes. `position`: its place in the batch's records;
+    `named`: hashes of the Message-IDs it names, the newest last."""
+
+    position: int
+    event: MailDispatched
+    transport_key: bytes
+    raw_sha256: bytes
+    content_key: bytes
+    message_id_hash: bytes | None
+    named: tuple[bytes, ...]
+    sender: str
+
+
+def mail_of(position: int, event: MailDispatched) -> Mail:
+    """Raises ValueError where a key is not hexadecimal."""
+    named = dict.fromkeys([*event.references, *event.in_reply_to])
+    return Mail(
+        position,
+        event,
+        bytes.fromhex(event.transport_key),
+        bytes.fromhex(event.raw_sha256),
+        bytes.fromhex(event.content_key),
+        id_hash(event.message_id) if event.message_id else None,
+        tuple(dict.fromkeys(id_hash(each) for each in list(named)[-_MOST_NAMED:])),
+        event.sender.address.lower(),
+    )
+
+
+def id_hash(message_id: str) -> bytes:
+    """What a Message-ID is looked up by: Message-IDs are strangers' input, of any length, and personal data."""
+    return hashlib.sha256(message_id.strip().strip("<>").encode("utf-8", "surrogateescape")).digest()[:16]
+
+
+class Sought(NamedTuple):
+    """What a candidate is looked up by: exactly one is set, none for a value that cannot exist here."""
+
+    number: str = ""
+    ticket_id: int = 0
+    message: bytes = b""
+
+
+def sought(check: Check, value: str) -> Sought:
+    if check in _NUMBERS:
+        return Sought(number=value)
+    if check is Check.SIGNED_MESSAGE_ID:
+        ticket_id = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else 0
+        return Sought(ticket_id=ticket_id) if ticket_id <= _LARGEST_ID else Sought()
+    return Sought(message=id_hash(value))
+
+
+class Claim(NamedTuple):
+    """A row of the inbox: what became of a mail. `claims_content`: it became a ticket or an article."""
+
+    transport_key: bytes
+    raw_sha256: bytes
+    content_key: bytes
+    message_id_hash: bytes | None
+    claims_content: bool
+    account: str
+    queue: str
+    outcome: str
+    ticket_id: int | None
+    article_id: int | None
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A ticket as the fold sees and changes it; `sequence` is that of its last event."""
+
+    id: int
+    number: str
+    queue: str
+    state: str
+    state_type: str
+    lock: str
+    title: str
+    sequence: int
+    priority: str
+    customer_user: str
+    closed_at: datetime | None = None
+
+
+@dataclass
+class Snapshot:
+    """What the database knows that concerns a batch, read under the batch's lock.
+
+    `carriers` and `namers`: hash of a Message-ID -> the tickets whose articles carry, or name it (two are enough
+    to say that it is ambiguous). `ticket_ids`, `article_ids`: reserved ids, one each for every mail. `counter`:
+    the day's last ticket number.
+    """
+
+    claims: list[Claim] = field(default_factory=list)
+    tickets: list[Ticket] = field(default_factory=list)
+    carriers: dict[bytes, frozenset[int]] = field(default_factory=dict)
+    namers: dict[bytes, frozenset[int]] = field(default_factory=dict)
+    participants: dict[int, frozenset[str]] = field(default_factory=dict)
+    ticket_ids: list[int] = field(default_factory=list)
+    article_ids: list[int] = field(default_factory=list)
+    counter: int = 0
+
+
+class Article(NamedTuple):
+    id: int
+    ticket_id: int
+    mail: Mail
+
+
+class Participant(NamedTuple):
+    ticket_id: int
+    address: str
+    role: str
+
+
+class History(NamedTuple):
+    """A line of a ticket's history; `type` is one of OTRS's words."""
+
+    ticket_id: int
+    article_id: int | None
+    type: str
+    text: str
+
+
+class Link(NamedTuple):
+    source_id: int
+    target_id: int
+    type: str = "Normal"
+
+
+class OutgoingFact(NamedTuple):
+    """`key` of the record on Kafka: the ticket's id, of an oversize mail its transport key."""
+
+    key: str
+    fact: Fact
+
+
+class Outcome(NamedTuple):
+    """What became of a mail: the word of the metric."""
+
+    mail: Mail
+    word: str
+
+
+@dataclass
+class Settlement:
+    """Rows to write, in the order of the fold. `changed`: tickets that existed before, by id. `decided`: mails
+    whose decision is kept."""
+
+    created: list[Ticket] = field(default_factory=list)
+    changed: dict[int, Ticket] = field(default_factory=dict)
+    articles: list[Article] = field(default_factory=list)
+    participants: list[Participant] = field(default_factory=list)
+    history: list[History] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    decided: list[Mail] = field(default_factory=list)
+    quarantined: list[Mail] = field(default_factory=list)
+    facts: list[OutgoingFact] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    counter: int = 0

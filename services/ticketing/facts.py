@@ -1,0 +1,72 @@
+"""The facts that ticketing states about mails, as they travel on `ticket.events.v1`. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from services.ticketing.batch import Mail, Ticket
+from shared.events import ArticleAdded, FollowUpRejected, MailOversize, TicketCreated
+
+# a fact must fit into a Kafka record whatever a stranger wrote: the article has it all
+_MOST_PARTIES = 100
+_MOST_REFERENCES = 50
+_LONGEST_SUBJECT = 998  # RFC 5322 section 2.1.1
+
+
+def created(
+    mail: Mail, ticket: Ticket, article_id: int, moment: datetime, *, follows: Ticket | None, claims: Ticket | None
+) -> TicketCreated:
+    return TicketCreated(
+        **_shared(mail, ticket, article_id, moment),
+        follows=str(follows.id) if follows else "",
+        claims=claims.number if claims else "",
+    )
+
+
+def added(mail: Mail, ticket: Ticket, article_id: int, moment: datetime, check: str, *, reopened: bool) -> ArticleAdded:
+    return ArticleAdded(**_shared(mail, ticket, article_id, moment), check=check, reopened=reopened)
+
+
+def rejected(mail: Mail, ticket: Ticket, article_id: int, moment: datetime, check: str) -> FollowUpRejected:
+    return FollowUpRejected(**_shared(mail, ticket, article_id, moment), check=check)
+
+
+def oversize(mail: Mail) -> MailOversize:
+    event = mail.event
+    return MailOversize(
+        transport_key=event.transport_key,
+        account=event.account,
+        folder=event.folder,
+        uid=event.uid,
+        size=event.size,
+        sender=event.sender,
+        subject=event.subject[:_LONGEST_SUBJECT],
+        received_at=event.received_at,
+    )
+
+
+def _shared(mail: Mail, ticket: Ticket, article_id: int, moment: datetime) -> dict[str, Any]:
+    event = mail.event
+    named = [*event.references, *event.in_reply_to, *([event.message_id] if event.message_id else [])]
+    oldest_first = list(dict.fromkeys(reversed(named)))[::-1]
+    return {
+        "ticket_id": str(ticket.id),
+        "number": ticket.number,
+        "sequence": ticket.sequence,
+        "queue": ticket.queue,
+        "title": ticket.title[:_LONGEST_SUBJECT],
+        "state": ticket.state,
+        "occurred_at": moment,
+        "article_id": str(article_id),
+        "account": event.account,
+        "origin": event.origin,
+        "kind": event.classification.kind,
+        "sender": event.sender,
+        "to": event.to[:_MOST_PARTIES],
+        "cc": event.cc[:_MOST_PARTIES],
+        "subject": event.subject[:_LONGEST_SUBJECT],
+        "message_id": event.message_id,
+        "references": oldest_first[-_MOST_REFERENCES:],
+        "answer": event.answer,
+        "lock": ticket.lock,
+        "received_at": event.received_at,
+    }

@@ -1,0 +1,142 @@
+"""The two handlers of ticketing: decisions become tickets, dead letters become rows."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from services.ticketing import dead_letter_store, store
+from services.ticketing.batch import Mail, Settlement, mail_of
+from services.ticketing.settle import settle
+from services.ticketing.ticket_numbers import day_of
+from shared import metrics
+from shared.clock import monotonic, now
+from shared.dead_letters import dead_letter_of
+from shared.desk.model import Desk
+from shared.desk.watch import DeskWatch
+from shared.events import Action, DeadLetter
+from shared.failures import NewerWriter, Permanent, Record
+from shared.kafka import next_offsets
+from shared.logs import fields
+from shared.postgres import Pool, save_offsets
+from shared.topics import DEAD_LETTERS, DISPATCHED
+from shared.wire import decode_dead_letter, decode_dispatched
+
+log = logging.getLogger(__name__)
+
+_ACTIONS = frozenset(Action)
+
+
+@dataclass(frozen=True)
+class MailHandler:
+    """Settles a batch of `mail.dispatched.v1` in one transaction. `wake` is called after each commit."""
+
+    pool: Pool
+    desk: DeskWatch
+    wake: Callable[[], None]
+
+    async def __call__(self, records: Sequence[Record]) -> None:
+        began = monotonic()
+        mails = [decoded(position, record) for position, record in enumerate(records)]
+        desk = await self._desk_for(mails)
+        system_id = desk.ticket.system_id
+        async with store.batch(self.pool) as batch:
+            moment = now()  # under the lock: the day of the numbers must not go back
+            day = day_of(moment, desk.zone)
+            snapshot = await batch.load(mails, day, system_id)
+            settled = settle(mails, snapshot, desk, moment, day)
+            await batch.save(settled, day, system_id, moment)
+            await batch.save_letters([(_letter(records[m.position], m), m) for m in settled.quarantined], moment)
+            await batch.save_offsets(DISPATCHED, next_offsets(records))
+        self.wake()
+        _count(settled)
+        metrics.stage_duration.labels("store").observe(monotonic() - began)
+
+    async def _desk_for(self, mails: Sequence[Mail]) -> Desk:
+        """The desk in use, looked at once more when a plan names a queue it does not know: the dispatcher may
+        have a newer one."""
+        desk = self.desk.current.desk
+        if all(desk.queue(mail.event.new.queue) for mail in mails):
+            return desk
+        return (await self.desk.check()).desk
+
+
+@dataclass(frozen=True)
+class DeadLetterHandler:
+    """Copies dead letters from their topic into the table. Whatever a record holds, it finds a place there."""
+
+    pool: Pool
+
+    async def __call__(self, records: Sequence[Record]) -> None:
+        moment = now()
+        rows = [dead_letter_store.row(_received_letter(record), moment) for record in records]
+        async with self.pool.acquire() as connection, connection.transaction():
+            await dead_letter_store.insert(connection, rows)
+            await save_offsets(connection, "ticketing", DEAD_LETTERS, next_offsets(records))
+
+
+def decoded(position: int, record: Record) -> Mail:
+    """Raises Permanent for bytes that are no decision, NewerWriter for a value that this version does not know."""
+    try:
+        event = decode_dispatched(record.value or b"")
+        mail = mail_of(position, event)
+    except msgspec.ValidationError as error:
+        # the only mark that msgspec gives of an enumeration's unknown value
+        if str(error).startswith("Invalid enum value"):
+            raise NewerWriter("a value of a newer version") from error
+        raise Permanent("undecodable", _field(error)) from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Permanent("undecodable") from error
+    if event.action not in _ACTIONS:
+        raise NewerWriter("an action of a newer version")
+    return mail
+
+
+def origin_of(record: Record) -> str:
+    """The sender's domain: what the fuse counts origins by."""
+    try:
+        address = decode_dispatched(record.value or b"").sender.address
+    except msgspec.DecodeError:
+        return (record.key or b"").hex()
+    return address.rpartition("@")[2].lower()
+
+
+def _field(error: msgspec.ValidationError) -> str:
+    """The path of the field, which msgspec puts behind the last ` - at `."""
+    return str(error).rpartition(" - at ")[2]
+
+
+def _letter(record: Record, mail: Mail) -> DeadLetter:
+    reason = f"quarantine:{mail.event.reason or 'unknown'}"
+    return dead_letter_of(record, Permanent(reason), "dispatcher")
+
+
+def _received_letter(record: Record) -> DeadLetter:
+    try:
+        return decode_dead_letter(record.value, record.headers)
+    except (KeyError, ValueError) as error:
+        return dead_letter_of(record, Permanent("undecodable", type(error).__name__), "ticketing")
+
+
+def _count(settled: Settlement) -> None:
+    """After the commit: a batch that comes again counts its mails as duplicates."""
+    articles = {article.mail.position: article for article in settled.articles}
+    for mail, word in settled.outcomes:
+        metrics.processed.labels(word).inc()
+        article = articles.get(mail.position)
+        event = mail.event
+        log.info(
+            "mail settled",
+            extra=fields(
+                action=word,
+                transport_key=event.transport_key,
+                ticket_id=article and str(article.ticket_id),
+                article_id=article and str(article.id),
+            ),
+        )
+    moment = now()
+    for article in settled.articles:
+        event = article.mail.event
+        seconds = (moment - event.received_at).total_seconds()
+        metrics.mail_to_ticket.labels(event.origin, event.classification.kind).observe(max(0.0, seconds))

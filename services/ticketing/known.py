@@ -1,0 +1,85 @@
+"""What is known while a batch is folded: the snapshot, and what the batch's earlier mails added to it. Pure."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from services.ticketing.batch import Article, Claim, Mail, Snapshot, Ticket, sought
+from shared.events import Candidate
+
+LATE_PARENT = "late_parent"
+
+
+class Found(NamedTuple):
+    """The ticket a mail may belong to, and what says so: a check, or a stored article that names the mail."""
+
+    ticket: Ticket
+    check: str
+
+
+class Known:
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._tickets = {ticket.id: ticket for ticket in snapshot.tickets}
+        self._numbers = {ticket.number: ticket for ticket in snapshot.tickets}
+        self._carriers = dict(snapshot.carriers)
+        self._namers = dict(snapshot.namers)
+        self._participants = {ticket: set(addresses) for ticket, addresses in snapshot.participants.items()}
+        self._deliveries: dict[bytes, list[Claim]] = defaultdict(list)
+        self._contents: dict[bytes, list[Claim]] = defaultdict(list)
+        for claim in snapshot.claims:
+            self.add_claim(claim)
+
+    # --- duplicates -------------------------------------------------------------------------------------------
+
+    def deliveries(self, transport_key: bytes) -> list[Claim]:
+        return self._deliveries.get(transport_key, [])
+
+    def copies(self, content_key: bytes) -> list[Claim]:
+        """Mails with the same content that became a ticket or an article."""
+        return self._contents.get(content_key, []) if content_key else []
+
+    def add_claim(self, claim: Claim) -> None:
+        # a replay's claim stands in the place of the one it takes over
+        mine = self._deliveries[claim.transport_key]
+        mine[:] = [each for each in mine if each.raw_sha256 != claim.raw_sha256] + [claim]
+        if claim.claims_content:
+            self._contents[claim.content_key].append(claim)
+
+    # --- threads ----------------------------------------------------------------------------------------------
+
+    def find(self, mail: Mail) -> Found | None:
+        """The first candidate that exists now; without one, the ticket whose article names this mail."""
+        for candidate in mail.event.candidates:
+            ticket = self.ticket_of(candidate)
+            if ticket is not None:
+                return Found(ticket, candidate.check)
+        child = self._only(self._namers, mail.message_id_hash)
+        return Found(child, LATE_PARENT) if child else None
+
+    def ticket_of(self, candidate: Candidate) -> Ticket | None:
+        wanted = sought(candidate.check, candidate.value)
+        if wanted.number:
+            return self._numbers.get(wanted.number)
+        if wanted.ticket_id:
+            return self._tickets.get(wanted.ticket_id)
+        return self._only(self._carriers, wanted.message)
+
+    def _only(self, index: dict[bytes, frozenset[int]], message: bytes | None) -> Ticket | None:
+        """An id that articles of several tickets carry or name gives no match."""
+        tickets = index.get(message, frozenset()) if message else frozenset()
+        return self._tickets.get(next(iter(tickets))) if len(tickets) == 1 else None
+
+    def participants(self, ticket: Ticket) -> set[str]:
+        return self._participants.setdefault(ticket.id, set())
+
+    # --- what the batch adds ----------------------------------------------------------------------------------
+
+    def add_ticket(self, ticket: Ticket) -> None:
+        self._tickets[ticket.id] = self._numbers[ticket.number] = ticket
+
+    def add_article(self, article: Article) -> None:
+        mine = frozenset((article.ticket_id,))
+        if article.mail.message_id_hash:
+            carried = article.mail.message_id_hash
+            self._carriers[carried] = self._carriers.get(carried, frozenset()) | mine
+        for named in article.mail.named:
+            self._namers[named] = self._namers.get(named, frozenset()) | mine

@@ -1,0 +1,282 @@
+"""From a batch of decisions to rows: each mail sees those before it. Pure.
+
+A mail that was seen before changes nothing. Else the first candidate of its thread that exists now is its ticket,
+if its sender may add to it and the queue's policy lets him; else it is a new ticket.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from services.ticketing import policy
+from services.ticketing.batch import (
+    Article,
+    Claim,
+    History,
+    Link,
+    Mail,
+    Outcome,
+    OutgoingFact,
+    Participant,
+    Settlement,
+    Snapshot,
+    Ticket,
+)
+from services.ticketing.facts import added, created, oversize, rejected
+from services.ticketing.known import LATE_PARENT, Known
+from services.ticketing.policy import Effect
+from services.ticketing.ticket_numbers import ticket_number
+from shared import subjects
+from shared.desk.model import Desk, Queue
+from shared.events import Action, Fact
+
+_LONGEST_ADDRESS = 320  # RFC 5321 section 4.5.3.1: 64 + 1 + 255; a longer one fits no index
+_MOST_RECIPIENTS = 50
+_BECAME_NOTHING = ("ignored", "quarantined", "oversize")
+
+
+class Join(NamedTuple):
+    """The mail becomes an article of this ticket."""
+
+    ticket: Ticket
+    check: str
+    effect: Effect
+    by_participant: bool
+
+
+class Fresh(NamedTuple):
+    """The mail becomes a ticket. `follows`: the closed ticket it continues; `claims`: a ticket its sender named
+    without belonging to it; `related`: one that names it, of somebody else."""
+
+    follows: Ticket | None = None
+    claims: Ticket | None = None
+    related: Ticket | None = None
+
+
+def settle(mails: Sequence[Mail], snapshot: Snapshot, desk: Desk, moment: datetime, day: date) -> Settlement:
+    """What to write. `moment` is now, `day` that of the ticket numbers. The snapshot's tickets are changed."""
+    fold = _Fold(snapshot, desk, moment, day)
+    for mail in mails:
+        fold.take(mail)
+    return fold.out
+
+
+class _Fold:
+    def __init__(self, snapshot: Snapshot, desk: Desk, moment: datetime, day: date) -> None:
+        self._known = Known(snapshot)
+        self._desk = desk
+        self._moment = moment
+        self._day = day
+        self._ticket_ids = iter(snapshot.ticket_ids)
+        self._article_ids = iter(snapshot.article_ids)
+        self._created: set[int] = set()
+        self.out = Settlement(counter=snapshot.counter)
+
+    def take(self, mail: Mail) -> None:
+        deliveries = self._known.deliveries(mail.transport_key)
+        if any(_same(mail, claim) for claim in deliveries):
+            self.out.outcomes.append(Outcome(mail, "duplicate"))
+            return
+        action = Action(mail.event.action)
+        if action is Action.DISPATCH:
+            reused = any(claim.raw_sha256 != mail.raw_sha256 for claim in deliveries)
+            self._dispatch(mail, reused=reused)
+            return
+        word = {Action.IGNORE: "ignored", Action.QUARANTINE: "quarantined", Action.OVERSIZE: "oversize"}[action]
+        if action is Action.QUARANTINE:
+            self.out.quarantined.append(mail)
+        elif action is Action.OVERSIZE:
+            self.out.facts.append(OutgoingFact(mail.event.transport_key, oversize(mail)))
+        self._claim(mail, word)
+
+    def _dispatch(self, mail: Mail, *, reused: bool) -> None:
+        copies = self._known.copies(mail.content_key)
+        twin = next((copy for copy in copies if copy.account == mail.event.account), None)
+        way = self._way(mail) if twin is None else Fresh()
+        queue = way.ticket.queue if isinstance(way, Join) else self._queue(mail)
+        target = way.ticket.id if isinstance(way, Join) else None
+        twin = twin or next((copy for copy in copies if copy.queue == queue or copy.ticket_id == target), None)
+        if twin is not None:
+            self._claim(mail, "duplicate", queue=twin.queue, ticket_id=twin.ticket_id, article_id=twin.article_id)
+            return
+        article = self._join(mail, way) if isinstance(way, Join) else self._create(mail, way, queue)
+        for copy in copies[:1]:
+            if copy.ticket_id is not None:  # one ticket for each queue that got a copy
+                self._link(copy.ticket_id, article.ticket_id)
+        if reused:
+            self._note(article, "Misc", "The mail server gave this mail's identifier to another mail before.")
+
+    # --- where it belongs -------------------------------------------------------------------------------------
+
+    def _way(self, mail: Mail) -> Join | Fresh:
+        found = self._known.find(mail)
+        if found is None:
+            return Fresh()
+        ticket, check = found
+        queue = self._desk.queue(ticket.queue) or Queue()
+        takes_part = mail.sender in self._known.participants(ticket)
+        signed = any(
+            candidate.proves_sender and self._known.ticket_of(candidate) is ticket
+            for candidate in mail.event.candidates
+        )
+        if not policy.may_follow_up(queue.follow_up_from, mail.sender, self._known.participants(ticket), signed=signed):
+            return Fresh(related=ticket) if check == LATE_PARENT else Fresh(claims=ticket)
+        effect = policy.effect(
+            queue.follow_up,
+            closed=policy.is_closed(ticket.state_type),
+            automatic=mail.event.classification.automatic,
+            reopen=mail.event.follow_up.reopen,
+        )
+        if effect is Effect.NEW_TICKET:
+            return Fresh(follows=ticket)
+        return Join(ticket, check, effect, by_participant=takes_part or not signed)
+
+    def _queue(self, mail: Mail) -> str:
+        """The plan's queue; one that the desk does not know (any more) falls to the default one."""
+        wanted = mail.event.new.queue
+        return wanted if self._desk.queue(wanted) else self._desk.default_queue
+
+    # --- a new ticket -----------------------------------------------------------------------------------------
+
+    def _create(self, mail: Mail, way: Fresh, queue: str) -> Article:
+        plan = mail.event.new
+        title = plan.title
+        if way.follows is not None:
+            title = subjects.clean(title, way.follows.number, self._desk.ticket)
+        self.out.counter += 1
+        state = policy.known_state(plan.state, "new")
+        ticket = Ticket(
+            id=next(self._ticket_ids),
+            number=ticket_number(self._day, self._desk.ticket.system_id, self.out.counter),
+            queue=queue,
+            state=state,
+            state_type=policy.STATE_TYPES[state],
+            lock=plan.lock,
+            title=title,
+            sequence=1,
+            priority=plan.priority,
+            customer_user=plan.customer_user,
+        )
+        ticket.closed_at = self._moment if policy.is_closed(ticket.state_type) else None
+        self.out.created.append(ticket)
+        self._created.add(ticket.id)
+        self._known.add_ticket(ticket)
+        article = self._article(mail, ticket)
+        self._note(article, "NewTicket", f"New ticket {ticket.number} in {queue}, state {state}.")
+        self._note(article, "EmailCustomer", f"Mail of account {mail.event.account} added.")
+        self._explain(article, way, mail, queue)
+        self._take_part(mail, ticket)
+        fact = created(mail, ticket, article.id, self._moment, follows=way.follows, claims=way.claims)
+        self.out.facts.append(OutgoingFact(str(ticket.id), fact))
+        self._claim(mail, "ticket_created", queue=queue, ticket_id=ticket.id, article_id=article.id)
+        return article
+
+    def _explain(self, article: Article, way: Fresh, mail: Mail, queue: str) -> None:
+        if way.follows is not None:
+            self._link(way.follows.id, article.ticket_id)
+        if way.related is not None:
+            self._link(way.related.id, article.ticket_id)
+        if way.claims is not None:
+            text = f"The mail claims to belong to ticket {way.claims.number}; its sender has no part in it."
+            self._note(article, "Misc", text)
+        if mail.event.new.queue != queue:
+            self._note(article, "Misc", f"The queue {mail.event.new.queue} is unknown; the ticket went to {queue}.")
+
+    # --- a follow-up ------------------------------------------------------------------------------------------
+
+    def _join(self, mail: Mail, way: Join) -> Article:
+        ticket = way.ticket
+        article = self._article(mail, ticket)
+        ticket.sequence += 1
+        self._note(article, "FollowUp", f"Follow-up to ticket {ticket.number}, found by {way.check}.")
+        self._set_state(article, ticket, policy.state_after(way.effect, ticket.state, mail.event.follow_up.state))
+        if way.by_participant:
+            self._take_part(mail, ticket)
+        if ticket.id not in self._created:
+            self.out.changed[ticket.id] = ticket
+        fact: Fact
+        if way.effect is Effect.REJECT:
+            fact, word = rejected(mail, ticket, article.id, self._moment, way.check), "follow_up_rejected"
+        else:
+            reopened = way.effect is Effect.REOPEN
+            fact, word = added(mail, ticket, article.id, self._moment, way.check, reopened=reopened), "article_added"
+        self.out.facts.append(OutgoingFact(str(ticket.id), fact))
+        self._claim(mail, word, queue=ticket.queue, ticket_id=ticket.id, article_id=article.id)
+        return article
+
+    def _set_state(self, article: Article, ticket: Ticket, state: str) -> None:
+        if state == ticket.state:
+            return
+        self._note(article, "StateUpdate", f"State from {ticket.state} to {state}.")
+        ticket.state, ticket.state_type = state, policy.STATE_TYPES[state]
+        ticket.closed_at = self._moment if policy.is_closed(ticket.state_type) else None
+
+    # --- rows of both -----------------------------------------------------------------------------------------
+
+    def _article(self, mail: Mail, ticket: Ticket) -> Article:
+        article = Article(next(self._article_ids), ticket.id, mail)
+        self.out.articles.append(article)
+        self._known.add_article(article)
+        return article
+
+    def _take_part(self, mail: Mail, ticket: Ticket) -> None:
+        """Sender and recipients belong to the conversation; a machine brings nobody else in."""
+        present = self._known.participants(ticket)
+        for address, role in self._parties(mail):
+            if address and address not in present and len(address) <= _LONGEST_ADDRESS:
+                present.add(address)
+                self.out.participants.append(Participant(ticket.id, address, role))
+
+    def _parties(self, mail: Mail) -> Iterator[tuple[str, str]]:
+        own = self._desk.own_addresses
+        if mail.sender not in own:
+            yield mail.sender, "customer"
+        if not mail.event.classification.automatic:
+            for party in [*mail.event.to, *mail.event.cc][:_MOST_RECIPIENTS]:
+                address = party.address.lower()
+                if address not in own:
+                    yield address, "cc"
+
+    def _link(self, source: int, target: int) -> None:
+        link = Link(source, target)
+        if source != target and link not in self.out.links:
+            self.out.links.append(link)
+            self.out.history.append(History(target, None, "TicketLinkAdd", f"Linked with ticket id {source}."))
+
+    def _note(self, article: Article, kind: str, text: str) -> None:
+        self.out.history.append(History(article.ticket_id, article.id, kind, text))
+
+    def _claim(
+        self,
+        mail: Mail,
+        word: str,
+        *,
+        queue: str = "",
+        ticket_id: int | None = None,
+        article_id: int | None = None,
+    ) -> None:
+        claim = Claim(
+            mail.transport_key,
+            mail.raw_sha256,
+            mail.content_key,
+            mail.message_id_hash,
+            word in ("ticket_created", "article_added", "follow_up_rejected"),
+            mail.event.account,
+            queue,
+            word,
+            ticket_id,
+            article_id,
+        )
+        self._known.add_claim(claim)
+        self.out.claims.append(claim)
+        self.out.decided.append(mail)
+        self.out.outcomes.append(Outcome(mail, word))
+
+
+def _same(mail: Mail, claim: Claim) -> bool:
+    """Is it the mail of this claim? Its server's identifier alone proves nothing: it may have been reused. A
+    replay takes over the claim of a mail that became neither ticket nor article."""
+    raw = claim.raw_sha256 == mail.raw_sha256
+    if not raw and (mail.message_id_hash is None or claim.message_id_hash != mail.message_id_hash):
+        return False
+    return not (mail.event.replay_of and claim.outcome in _BECAME_NOTHING)

@@ -1,0 +1,283 @@
+"""All SQL of a batch: one transaction under one lock, from the look-ups to the offsets.
+
+The order of locks is the batch's advisory lock, tickets by id, the row of ticket numbers last: commands that lock
+tickets themselves cannot deadlock with a batch.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from services.ticketing import dead_letter_store
+from services.ticketing.batch import Article, Claim, Mail, Settlement, Snapshot, Sought, Ticket, sought
+from shared.events import DeadLetter
+from shared.postgres import Connection, Pool, save_offsets
+from shared.wire import encode_fact
+
+_SCHEMA = "ticketing"
+_LOCK = 0x5469636B  # "Tick": one batch at a time per installation
+
+# every mail may become a ticket and an article; a gap in ids harms nobody, unlike one in ticket numbers
+_RESERVE = """
+SELECT nextval('ticketing.tickets_id_seq') AS ticket, nextval('ticketing.articles_id_seq') AS article
+FROM generate_series(1, $1)
+"""
+_CLAIMS = """
+SELECT transport_key, raw_sha256, content_key, message_id_hash, claims_content, account, queue, outcome, ticket_id,
+       article_id
+FROM ticketing.inbox WHERE transport_key = ANY ($1::bytea[])
+UNION
+SELECT transport_key, raw_sha256, content_key, message_id_hash, claims_content, account, queue, outcome, ticket_id,
+       article_id
+FROM ticketing.inbox WHERE claims_content AND content_key = ANY ($2::bytea[])
+"""
+# two tickets say that an id is ambiguous; a stranger can put one id into any number of mails
+_CARRIERS = """
+SELECT message_id_hash, min(ticket_id) AS first, max(ticket_id) AS last
+FROM ticketing.articles WHERE message_id_hash = ANY ($1::bytea[]) GROUP BY message_id_hash
+"""
+_NAMERS = """
+SELECT message_id_hash, min(ticket_id) AS first, max(ticket_id) AS last
+FROM ticketing.article_references WHERE message_id_hash = ANY ($1::bytea[]) GROUP BY message_id_hash
+"""
+_TICKETS = """
+SELECT id, number, queue, state, state_type, lock, title, event_sequence, priority, customer_user, closed_at
+FROM ticketing.tickets WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) ORDER BY id FOR NO KEY UPDATE
+"""
+_PARTICIPANTS = """
+SELECT ticket_id, address FROM ticketing.participants
+WHERE ticket_id = ANY ($1::bigint[]) AND address = ANY ($2::text[])
+"""
+_COUNTER = """
+INSERT INTO ticketing.ticket_counter AS c (day, system_id, counter) VALUES ($1, $2, 0)
+ON CONFLICT (day, system_id) DO UPDATE SET counter = c.counter RETURNING counter
+"""
+_COUNT = "UPDATE ticketing.ticket_counter SET counter = $3 WHERE day = $1 AND system_id = $2"
+_CREATE = """
+INSERT INTO ticketing.tickets (id, number, queue, state, state_type, priority, lock, title, customer_user, created_at,
+                               changed_at, closed_at, event_sequence)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)
+"""
+_CHANGE = """
+UPDATE ticketing.tickets SET state = $2, state_type = $3, closed_at = $4, event_sequence = $5, changed_at = $6
+WHERE id = $1
+"""
+_ARTICLE = """
+INSERT INTO ticketing.articles (id, ticket_id, direction, sender_type, visible, kind, from_name, from_address,
+                                recipients, subject, message_id, message_id_hash, in_reply_to, reference_ids, text,
+                                html, account, original, transport_key, raw_sha256, received_at, created_at)
+VALUES ($1, $2, 'incoming', 'customer', true, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+        $16, $17, $18, $19)
+"""
+_ATTACHMENT = """
+INSERT INTO ticketing.attachments (article_id, position, filename, content_type, size, inline, content_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_REFERENCE = "INSERT INTO ticketing.article_references (message_id_hash, article_id, ticket_id) VALUES ($1, $2, $3)"
+# the snapshot holds only those participants that the batch's mails name
+_PARTICIPANT = """
+INSERT INTO ticketing.participants (ticket_id, address, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+"""
+_HISTORY = """
+INSERT INTO ticketing.history (ticket_id, article_id, type, text, created_at) VALUES ($1, $2, $3, $4, $5)
+"""
+_LINK = """
+INSERT INTO ticketing.ticket_links (source_id, target_id, type, created_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+"""
+# a replay takes over the claim of the mail that became nothing
+_CLAIM = """
+INSERT INTO ticketing.inbox (transport_key, raw_sha256, content_key, message_id_hash, claims_content, account, queue,
+                             outcome, ticket_id, article_id, settled_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (transport_key, raw_sha256) DO UPDATE
+SET claims_content = excluded.claims_content, queue = excluded.queue, outcome = excluded.outcome,
+    ticket_id = excluded.ticket_id, article_id = excluded.article_id, settled_at = excluded.settled_at
+"""
+_DECISION = """
+INSERT INTO ticketing.decisions (transport_key, raw_sha256, action, reason, kind, trace, desk, account, folder, uid,
+                                 original, received_at)
+VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (transport_key, raw_sha256) DO UPDATE
+SET action = excluded.action, reason = excluded.reason, kind = excluded.kind, trace = excluded.trace,
+    desk = excluded.desk, original = excluded.original
+"""
+_OUTBOX = "INSERT INTO ticketing.outbox (key, type, payload, created_at) VALUES ($1, $2, $3, $4)"
+
+
+class Batch:
+    """One batch inside its transaction: `load`, settle, `save`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def load(self, mails: Sequence[Mail], day: date, system_id: str) -> Snapshot:
+        fetch = self._connection.fetch
+        claims = await fetch(_CLAIMS, [mail.transport_key for mail in mails], [mail.content_key for mail in mails])
+        wanted = [sought(each.check, each.value) for mail in mails for each in mail.event.candidates]
+        carriers = await self._index(_CARRIERS, {each.message for each in wanted if each.message})
+        namers = await self._index(_NAMERS, {mail.message_id_hash for mail in mails if mail.message_id_hash})
+        tickets = await self._tickets(wanted, (*carriers.values(), *namers.values()))
+        participants: dict[int, set[str]] = defaultdict(set)
+        if tickets:
+            rows = await fetch(_PARTICIPANTS, [ticket.id for ticket in tickets], _addresses(mails))
+            for ticket_id, address in rows:
+                participants[ticket_id].add(address)
+        reserved = await fetch(_RESERVE, len(mails))
+        return Snapshot(
+            claims=[Claim(*row) for row in claims],
+            tickets=tickets,
+            carriers=carriers,
+            namers=namers,
+            participants={ticket_id: frozenset(addresses) for ticket_id, addresses in participants.items()},
+            ticket_ids=[row["ticket"] for row in reserved],
+            article_ids=[row["article"] for row in reserved],
+            counter=await self._connection.fetchval(_COUNTER, day, system_id),
+        )
+
+    async def _index(self, statement: str, hashes: set[bytes]) -> dict[bytes, frozenset[int]]:
+        rows = await self._connection.fetch(statement, list(hashes)) if hashes else []
+        return {row[0]: frozenset((row[1], row[2])) for row in rows}
+
+    async def _tickets(self, wanted: Sequence[Sought], indexed: Iterable[frozenset[int]]) -> list[Ticket]:
+        numbers = {each.number for each in wanted if each.number}
+        ids = {each.ticket_id for each in wanted if each.ticket_id}.union(
+            *(tickets for tickets in indexed if len(tickets) == 1)
+        )
+        if not numbers and not ids:
+            return []
+        rows = await self._connection.fetch(_TICKETS, list(numbers), list(ids))
+        return [Ticket(*row) for row in rows]
+
+    async def save(self, settled: Settlement, day: date, system_id: str, moment: datetime) -> None:
+        if settled.created:
+            await self._connection.execute(_COUNT, day, system_id, settled.counter)
+        await self._write(_CREATE, [_ticket(ticket, moment) for ticket in settled.created])
+        await self._write(_CHANGE, [_change(ticket, moment) for _, ticket in sorted(settled.changed.items())])
+        await self._write(_ARTICLE, [_article(article, moment) for article in settled.articles])
+        await self._write(_ATTACHMENT, [row for article in settled.articles for row in _attachments(article)])
+        await self._write(
+            _REFERENCE,
+            [(named, article.id, article.ticket_id) for article in settled.articles for named in article.mail.named],
+        )
+        await self._write(_PARTICIPANT, settled.participants)
+        await self._write(_HISTORY, [(*line, moment) for line in settled.history])
+        await self._write(_LINK, [(*link, moment) for link in settled.links])
+        await self._write(_CLAIM, [(*claim, moment) for claim in settled.claims])
+        await self._write(_DECISION, [_decision(mail) for mail in settled.decided])
+        await self._write(_OUTBOX, [(key, fact.TYPE, encode_fact(fact), moment) for key, fact in settled.facts])
+
+    async def save_letters(self, letters: Sequence[tuple[DeadLetter, Mail]], moment: datetime) -> None:
+        """Quarantined mails wait for a decision beside the dead letters."""
+        rows = [
+            dead_letter_store.row(letter, moment, original=mail.event.original, raw_sha256=mail.raw_sha256)
+            for letter, mail in letters
+        ]
+        await dead_letter_store.insert(self._connection, rows)
+
+    async def save_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
+        await save_offsets(self._connection, _SCHEMA, topic, offsets)
+
+    async def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            await self._connection.executemany(statement, rows)
+
+
+@asynccontextmanager
+async def batch(pool: Pool) -> AsyncIterator[Batch]:
+    """A transaction under the lock that lets one batch settle at a time. Raises asyncpg errors; nothing is then
+    written. A lock that does not come within two seconds is one of them (55P03)."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        yield Batch(connection)
+
+
+def _addresses(mails: Sequence[Mail]) -> list[str]:
+    """Only a sender's part in a conversation is asked for; who else is in it, the insert finds out."""
+    return list({mail.sender for mail in mails if mail.sender})
+
+
+def _ticket(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:
+    return (
+        ticket.id,
+        ticket.number,
+        ticket.queue,
+        ticket.state,
+        ticket.state_type,
+        ticket.priority,
+        ticket.lock,
+        ticket.title,
+        ticket.customer_user,
+        moment,
+        ticket.closed_at,
+        ticket.sequence,
+    )
+
+
+def _change(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:
+    return ticket.id, ticket.state, ticket.state_type, ticket.closed_at, ticket.sequence, moment
+
+
+def _article(article: Article, moment: datetime) -> tuple[Any, ...]:
+    mail = article.mail
+    event = mail.event
+    return (
+        article.id,
+        article.ticket_id,
+        event.classification.kind,
+        event.sender.name,
+        event.sender.address,
+        _json({"to": event.to, "cc": event.cc, "reply_to": event.reply_to}),
+        event.subject,
+        event.message_id,
+        mail.message_id_hash,
+        event.in_reply_to,
+        event.references,
+        event.text,
+        event.html,
+        event.account,
+        event.original,
+        mail.transport_key,
+        mail.raw_sha256,
+        event.received_at,
+        moment,
+    )
+
+
+def _attachments(article: Article) -> list[tuple[Any, ...]]:
+    return [
+        (article.id, position, part.filename, part.content_type, part.size, part.inline, part.content_id)
+        for position, part in enumerate(article.mail.event.attachments)
+    ]
+
+
+def _decision(mail: Mail) -> tuple[Any, ...]:
+    event = mail.event
+    return (
+        mail.transport_key,
+        mail.raw_sha256,
+        event.action,
+        event.reason,
+        event.classification.kind,
+        _json(event.trace),
+        event.desk,
+        event.account,
+        event.folder,
+        event.uid,
+        event.original,
+        event.received_at,
+    )
+
+
+def _json(value: object) -> str:
+    """For `::text::jsonb`: the sessions' codec would encode these structs far slower."""
+    return msgspec.json.encode(value).decode()
+
+
+UNAVAILABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a look at the database may raise while it is away."""

@@ -1,0 +1,25 @@
+"""Ticket numbers: day, system id, counter of the day, check digit (OTRS `DateChecksum`). Pure."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> date:
+    """The day on which a ticket is counted: the desk's, not the server's."""
+    return moment.astimezone(zone).date()
+
+
+def ticket_number(day: date, system_id: str, counter: int) -> str:
+    """Number of the day's ticket `counter` (from 1); the counter has at least five digits."""
+    digits = f"{day:%Y%m%d}{system_id}{counter:05d}"
+    return f"{digits}{check_digit(digits)}"
+
+
+def check_digit(digits: str) -> int:
+    """Weights 1, 2, 1, 2 … from the left; ten minus the sum's last digit, and 1 for ten.
+
+    A product of two digits counts as it is, unlike in the Luhn formula.
+    """
+    total = sum(int(digit) * (1 + position % 2) for position, digit in enumerate(digits))
+    check = 10 - total % 10
+    return 1 if check == 10 else check

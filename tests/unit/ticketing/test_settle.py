@@ -1,0 +1,351 @@
+"""What becomes of mails: each test is a situation, told by the names of its mails."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from services.ticketing.batch import Mail, Settlement, Snapshot, Ticket, id_hash, mail_of
+from services.ticketing.policy import STATE_TYPES
+from services.ticketing.settle import settle
+from shared.desk.model import Desk, Queue, SystemAddress
+from shared.events import (
+    ArticleAdded,
+    Candidate,
+    Check,
+    FollowUpPlan,
+    FollowUpRejected,
+    Kind,
+    MailDispatched,
+    MailOversize,
+    NewTicketPlan,
+    Party,
+    TicketCreated,
+)
+from tests.unit.ticketing.mails import ANA, BRUNO, MALLORY, dispatched
+
+NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+DAY = date(2026, 3, 2)
+NUMBER = "2026030110000017"
+
+
+def desk(**queue: Any) -> Desk:
+    return Desk(
+        queues={"suporte": Queue(**queue), "comercial": Queue()},
+        system_addresses={"suporte@empresa.example": SystemAddress(name="Suporte", queue="suporte")},
+    )
+
+
+def settled(
+    events: Sequence[MailDispatched], snapshot: Snapshot | None = None, using: Desk | None = None
+) -> Settlement:
+    snapshot = snapshot or Snapshot()
+    snapshot.ticket_ids = list(range(101, 200))
+    snapshot.article_ids = list(range(1001, 1100))
+    mails: list[Mail] = [mail_of(position, event) for position, event in enumerate(events)]
+    return settle(mails, snapshot, using or desk(), NOW, DAY)
+
+
+def words(out: Settlement) -> list[str]:
+    return [word for _, word in out.outcomes]
+
+
+def existing(state: str = "open", participants: Sequence[str] = (ANA,)) -> Snapshot:
+    """Ticket 7, whose one article is the mail `old`."""
+    ticket = Ticket(7, NUMBER, "suporte", state, STATE_TYPES[state], "unlock", "T", 1, "3 normal", ANA)
+    return Snapshot(
+        tickets=[ticket],
+        carriers={id_hash("<old@kunde.example>"): frozenset((7,))},
+        participants={7: frozenset(participants)},
+    )
+
+
+def by_number(name: str, sender: str = ANA, **more: Any) -> MailDispatched:
+    return dispatched(name, sender, candidates=[Candidate(Check.SUBJECT_NUMBER, NUMBER)], **more)
+
+
+def fact_of(out: Settlement, index: int = -1) -> Any:
+    return out.facts[index].fact
+
+
+# --- new tickets ----------------------------------------------------------------------------------------------
+
+
+def test_a_mail_of_no_ticket_becomes_one_with_the_days_next_number() -> None:
+    out = settled([dispatched("a"), dispatched("b", BRUNO)], Snapshot(counter=41))
+    assert words(out) == ["ticket_created", "ticket_created"]
+    assert [ticket.number[:-1] for ticket in out.created] == ["202603021000042", "202603021000043"]
+    assert out.counter == 43
+    fact = fact_of(out, 0)
+    assert isinstance(fact, TicketCreated)
+    assert (fact.ticket_id, fact.sequence, fact.references) == ("101", 1, ["<a@kunde.example>"])
+    assert [(p.address, p.role) for p in out.participants] == [(ANA, "customer"), (BRUNO, "customer")]
+
+
+def test_recipients_take_part_but_own_addresses_never() -> None:
+    out = settled([dispatched("a", cc=[Party("", "Chef@Kunde.example"), Party("", "suporte@empresa.example")])])
+    assert [(p.address, p.role) for p in out.participants] == [(ANA, "customer"), ("chef@kunde.example", "cc")]
+
+
+def test_an_unknown_queue_falls_to_the_default_one_and_the_history_says_so() -> None:
+    out = settled([dispatched("a", queue="gone")])
+    assert out.created[0].queue == "Raw"
+    assert "gone" in out.history[-1].text
+
+
+def test_an_unknown_state_falls_to_new() -> None:
+    out = settled([dispatched("a", new=NewTicketPlan(queue="suporte", title="T", state="neu"))])
+    assert (out.created[0].state, out.created[0].state_type) == ("new", "new")
+
+
+# --- conversations within a batch -----------------------------------------------------------------------------
+
+
+def test_two_mails_of_a_new_conversation_in_one_batch_are_one_ticket() -> None:
+    out = settled([dispatched("first"), dispatched("second", replies_to="first")])
+    assert words(out) == ["ticket_created", "article_added"]
+    assert {article.ticket_id for article in out.articles} == {101}
+    assert fact_of(out).sequence == 2
+    assert out.created[0].sequence == 2, "the row is written once, with its last sequence"
+    assert out.changed == {}
+
+
+def test_a_reply_before_its_parent_in_one_batch_is_one_ticket() -> None:
+    out = settled([dispatched("second", replies_to="first"), dispatched("first")])
+    assert words(out) == ["ticket_created", "article_added"]
+    assert fact_of(out).check == "late_parent"
+
+
+def test_a_late_parent_joins_the_stored_ticket_that_names_it() -> None:
+    snapshot = existing()
+    snapshot.namers = {id_hash("<parent@kunde.example>"): frozenset((7,))}
+    out = settled([dispatched("parent")], snapshot)
+    assert words(out) == ["article_added"]
+    assert out.changed[7].sequence == 2
+
+
+def test_a_late_parent_of_somebody_else_becomes_a_ticket_linked_to_the_other() -> None:
+    snapshot = existing()
+    snapshot.namers = {id_hash("<parent@kunde.example>"): frozenset((7,))}
+    out = settled([dispatched("parent", MALLORY)], snapshot)
+    assert words(out) == ["ticket_created"]
+    assert [(link.source_id, link.target_id) for link in out.links] == [(7, 101)]
+    assert fact_of(out).claims == ""
+
+
+def test_a_parent_named_by_several_tickets_joins_none() -> None:
+    snapshot = existing()
+    snapshot.namers = {id_hash("<parent@kunde.example>"): frozenset((7, 8))}
+    assert words(settled([dispatched("parent")], snapshot)) == ["ticket_created"]
+
+
+# --- follow-ups -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", [by_number("r"), dispatched("r", replies_to="old")])
+def test_a_participants_reply_becomes_an_article(event: MailDispatched) -> None:
+    out = settled([event], existing())
+    assert words(out) == ["article_added"]
+    assert out.created == []
+    assert fact_of(out).number == NUMBER
+
+
+def test_a_mail_that_names_one_ticket_and_continues_another_goes_to_the_named_one() -> None:
+    snapshot = existing()
+    other = Ticket(8, "2026030110000025", "suporte", "open", "open", "unlock", "T", 1, "3 normal", ANA)
+    snapshot.tickets.append(other)
+    snapshot.participants[8] = frozenset((ANA,))
+    both = [Candidate(Check.SUBJECT_NUMBER, other.number), Candidate(Check.REFERENCES, "<old@kunde.example>")]
+    out = settled([dispatched("r", candidates=both)], snapshot)
+    assert out.articles[0].ticket_id == 8
+
+
+def test_a_number_of_no_ticket_is_passed_over_for_the_next_candidate() -> None:
+    both = [Candidate(Check.SUBJECT_NUMBER, "2026030110009999"), Candidate(Check.REFERENCES, "<old@kunde.example>")]
+    out = settled([dispatched("r", candidates=both)], existing())
+    assert fact_of(out).check == "references"
+
+
+def test_an_id_that_articles_of_several_tickets_carry_gives_no_match() -> None:
+    snapshot = existing()
+    snapshot.carriers = {id_hash("<old@kunde.example>"): frozenset((7, 8))}
+    assert words(settled([dispatched("r", replies_to="old")], snapshot)) == ["ticket_created"]
+
+
+def test_a_stranger_who_names_a_number_gets_a_ticket_that_says_what_he_claims() -> None:
+    out = settled([by_number("r", MALLORY)], existing())
+    assert words(out) == ["ticket_created"]
+    assert fact_of(out).claims == NUMBER
+    assert any(line.type == "Misc" and NUMBER in line.text for line in out.history)
+    assert out.links == []
+
+
+def test_a_signed_id_admits_a_stranger_but_makes_nobody_a_participant() -> None:
+    signed = Candidate(Check.SIGNED_MESSAGE_ID, "7", proves_sender=True)
+    out = settled([dispatched("r", MALLORY, candidates=[signed], cc=[Party("", BRUNO)])], existing())
+    assert words(out) == ["article_added"]
+    assert out.participants == []
+
+
+def test_a_signed_id_besides_proves_who_may_write_to_the_ticket_named_first() -> None:
+    proof = Candidate(Check.SIGNED_MESSAGE_ID, "7", proves_sender=True)
+    out = settled([dispatched("r", MALLORY, candidates=[Candidate(Check.SUBJECT_NUMBER, NUMBER), proof])], existing())
+    assert (words(out), fact_of(out).check) == (["article_added"], "subject_number")
+
+
+def test_a_signed_id_of_another_ticket_proves_nothing() -> None:
+    snapshot = existing()
+    snapshot.tickets.append(
+        Ticket(8, "2026030110000025", "suporte", "open", "open", "unlock", "T", 1, "3 normal", MALLORY)
+    )
+    proof = Candidate(Check.SIGNED_MESSAGE_ID, "8", proves_sender=True)
+    out = settled([dispatched("r", MALLORY, candidates=[Candidate(Check.SUBJECT_NUMBER, NUMBER), proof])], snapshot)
+    assert fact_of(out).claims == NUMBER
+
+
+def test_whom_a_participant_copies_takes_part_from_then_on() -> None:
+    copied = dispatched("r", replies_to="old", cc=[Party("", BRUNO)])
+    out = settled([copied, dispatched("s", BRUNO, replies_to="r")], existing())
+    assert words(out) == ["article_added", "article_added"]
+
+
+def test_an_absurd_ticket_id_is_no_candidate() -> None:
+    absurd = [Candidate(Check.SIGNED_MESSAGE_ID, value, proves_sender=True) for value in ("9" * 19, "9" * 40, "x")]
+    assert words(settled([dispatched("r", candidates=absurd)], existing())) == ["ticket_created"]
+
+
+# --- closed tickets -------------------------------------------------------------------------------------------
+
+
+def test_a_reply_reopens_a_closed_ticket() -> None:
+    out = settled([by_number("r")], existing("closed successful"))
+    assert (out.changed[7].state, out.changed[7].closed_at) == ("open", None)
+    fact = fact_of(out)
+    assert isinstance(fact, ArticleAdded)
+    assert fact.reopened
+    assert [line.type for line in out.history] == ["FollowUp", "StateUpdate"]
+
+
+def test_automatic_mail_reopens_nothing() -> None:
+    out = settled([by_number("r", kind=Kind.OUT_OF_OFFICE)], existing("closed successful"))
+    assert (words(out), out.changed[7].state) == (["article_added"], "closed successful")
+    assert not fact_of(out).reopened
+
+
+def test_a_queue_that_rejects_keeps_the_article_and_the_state() -> None:
+    out = settled([by_number("r")], existing("closed successful"), desk(follow_up="reject"))
+    assert (words(out), out.changed[7].state) == (["follow_up_rejected"], "closed successful")
+    assert isinstance(fact_of(out), FollowUpRejected)
+    assert len(out.articles) == 1
+
+
+def test_a_queue_of_new_tickets_makes_one_linked_to_the_closed_one() -> None:
+    title = f"Re: [Ticket#{NUMBER}] Rechnung"
+    event = by_number("r", new=NewTicketPlan(queue="suporte", title=title))
+    out = settled([event], existing("closed successful"), desk(follow_up="new_ticket"))
+    assert (words(out), out.created[0].title) == (["ticket_created"], "Rechnung")
+    assert (fact_of(out).follows, out.links[0].source_id) == ("7", 7)
+
+
+def test_a_new_ticket_stays_new_until_somebody_works_on_it() -> None:
+    out = settled([by_number("r", follow_up=FollowUpPlan(state="open"))], existing("new"))
+    assert out.changed[7].state == "new"
+
+
+# --- duplicates -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_delivery_twice_changes_nothing() -> None:
+    out = settled([dispatched("a"), dispatched("a")])
+    assert words(out) == ["ticket_created", "duplicate"]
+    assert (len(out.articles), len(out.claims), len(out.facts)) == (1, 1, 1)
+
+
+def test_a_delivery_rewritten_by_its_server_is_known_by_its_message_id() -> None:
+    out = settled([dispatched("a"), dispatched("a", raw="with another header")])
+    assert words(out) == ["ticket_created", "duplicate"]
+
+
+def test_a_reused_uid_is_a_new_mail_and_the_history_says_so() -> None:
+    out = settled([dispatched("a", uid="5"), dispatched("b", BRUNO, uid="5"), dispatched("b", BRUNO, uid="5")])
+    assert words(out) == ["ticket_created", "ticket_created", "duplicate"]
+    assert "identifier" in out.history[-1].text
+
+
+def test_mails_without_a_message_id_are_not_alike_for_that() -> None:
+    out = settled([dispatched("a", uid="5", message_id=""), dispatched("b", uid="5", message_id="")])
+    assert words(out) == ["ticket_created", "ticket_created"]
+
+
+def test_the_same_mail_again_under_another_uid_is_a_duplicate() -> None:
+    out = settled([dispatched("a", uid="5"), dispatched("a", uid="6")])
+    assert words(out) == ["ticket_created", "duplicate"]
+    assert (out.claims[1].ticket_id, out.claims[1].claims_content) == (101, False)
+
+
+def test_the_same_message_id_with_other_content_is_another_mail() -> None:
+    out = settled([dispatched("a", uid="5"), dispatched("a", uid="6", content="other", raw="other")])
+    assert words(out) == ["ticket_created", "ticket_created"]
+
+
+def test_a_mail_in_two_accounts_of_one_queue_is_one_ticket() -> None:
+    out = settled([dispatched("a"), dispatched("a", account="zwei")])
+    assert words(out) == ["ticket_created", "duplicate"]
+
+
+def test_a_mail_for_two_queues_is_one_ticket_each_and_they_are_linked() -> None:
+    copies = [dispatched("a"), dispatched("a", account="zwei", queue="comercial")]
+    out = settled([*copies, dispatched("a", account="drei", queue="comercial")])
+    assert words(out) == ["ticket_created", "ticket_created", "duplicate"]
+    assert [(link.source_id, link.target_id) for link in out.links] == [(101, 102)]
+
+
+def test_a_reply_in_two_accounts_is_one_article() -> None:
+    out = settled([by_number("r"), by_number("r", account="zwei", queue="comercial")], existing())
+    assert words(out) == ["article_added", "duplicate"]
+
+
+def test_an_ignored_mail_does_not_claim_its_content() -> None:
+    out = settled([dispatched("a", action="ignore"), dispatched("a", account="zwei")])
+    assert words(out) == ["ignored", "ticket_created"]
+
+
+# --- mails that become no ticket ------------------------------------------------------------------------------
+
+
+def test_quarantined_mail_waits_for_a_decision_and_claims_its_delivery() -> None:
+    bomb = dispatched("a", action="quarantine", reason="depth")
+    out = settled([bomb, bomb])
+    assert (words(out), len(out.quarantined), out.facts) == (["quarantined", "duplicate"], 1, [])
+
+
+def test_a_replay_takes_over_the_claim_of_a_quarantined_mail_once() -> None:
+    replay = dispatched("a", replay_of="mail.received.v1/0/17")
+    out = settled([dispatched("a", action="quarantine", reason="depth"), replay, replay])
+    assert words(out) == ["quarantined", "ticket_created", "duplicate"]
+    assert (out.claims[-1].outcome, out.claims[-1].claims_content) == ("ticket_created", True)
+
+
+def test_a_replay_of_a_mail_that_became_a_ticket_is_a_duplicate() -> None:
+    out = settled([dispatched("a"), dispatched("a", replay_of="mail.received.v1/0/17")])
+    assert words(out) == ["ticket_created", "duplicate"]
+
+
+def test_an_oversize_mail_is_told_of_and_becomes_no_ticket() -> None:
+    event = dispatched("a", action="oversize")
+    out = settled([event])
+    assert (words(out), out.created) == (["oversize"], [])
+    assert (out.facts[0].key, type(fact_of(out))) == (event.transport_key, MailOversize)
+
+
+def test_a_fact_is_bounded_whatever_a_stranger_wrote() -> None:
+    crowd = [Party("", f"p{n}@kunde.example") for n in range(5000)]
+    out = settled([dispatched("a", to=crowd, references=[f"<{n}@x>" for n in range(5000)])])
+    fact = fact_of(out)
+    assert (len(fact.to), len(fact.references), fact.references[-1]) == (100, 50, "<a@kunde.example>")
+    assert len(out.participants) == 51
+
+
+def test_an_endless_address_is_no_participant() -> None:
+    assert settled([dispatched("a", "x" * 4000 + "@kunde.example")]).participants == []
