@@ -36,7 +36,6 @@ class Fetched:
     """A mail, or of an oversize one its header block; `body` None if the server sent none."""
 
     uid: int
-    internaldate: datetime | None
     body: bytes | None
 
 
@@ -121,7 +120,7 @@ class Mailbox:
         exchange = await self.run(
             "FETCH",
             uid_set(mail.uid for mail in mails),
-            "(UID INTERNALDATE BODY.PEEK[])",
+            "(UID BODY.PEEK[])",
             prefix="UID",
             expected=announced,
             literal_bytes=budget,
@@ -133,7 +132,7 @@ class Mailbox:
         exchange = await self.run(
             "FETCH",
             str(mail.uid),
-            f"(UID INTERNALDATE BODY.PEEK[HEADER]<0.{HEADERS_AT_MOST}>)",
+            f"(UID BODY.PEEK[HEADER]<0.{HEADERS_AT_MOST}>)",
             prefix="UID",
             expected=HEADERS_AT_MOST,
             literal_bytes=HEADERS_AT_MOST,
@@ -194,8 +193,8 @@ _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "O
 def _fetched(exchange: Exchange, mails: Sequence[Listed]) -> list[Fetched]:
     """Matched by UID and by a body being there: unsolicited FETCH lines carry none."""
     found = {
-        data.uid: Fetched(data.uid, data.internaldate, data.body)
+        data.uid: Fetched(data.uid, data.body)
         for data in map(parse_fetch, exchange.untagged)
         if data is not None and data.uid is not None and data.body is not None
     }
-    return [found.get(mail.uid) or Fetched(mail.uid, mail.internaldate, None) for mail in mails]
+    return [found.get(mail.uid) or Fetched(mail.uid, None) for mail in mails]

@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from services.fetcher.plan import Listed
 
@@ -18,6 +18,7 @@ _TOKEN = re.compile(
 )
 _FETCH = re.compile(rb"\* \d+ FETCH \(", re.IGNORECASE)
 _ESCAPED = re.compile(rb"\\(.)")
+_INTERNALDATE = re.compile(rb"\s?(\d{1,2})-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _MONTHS = {
     name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)
 }
@@ -129,17 +130,22 @@ def parse_internaldate(value: Value) -> datetime | None:
     """`17-Jul-1996 02:44:25 -0700` as an aware UTC time; None when absent or unreadable."""
     if not isinstance(value, bytes):
         return None
-    match = re.fullmatch(rb"\s?(\d{1,2})-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-]\d{4})", value)
+    match = _INTERNALDATE.fullmatch(value)
     if match is None:
         return None
-    month = _MONTHS.get(match[2].lower(), 0)
+    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
+    behind = timedelta(hours=int(zone_hours), minutes=int(zone_minutes)) * (-1 if sign == b"-" else 1)
     try:
-        local = datetime.strptime(
-            f"{match[3].decode()}-{month:02}-{int(match[1]):02} "
-            f"{match[4].decode()}:{match[5].decode()}:{match[6].decode()} {match[7].decode()}",
-            "%Y-%m-%d %H:%M:%S %z",
-        )
-        return local.astimezone(UTC)
+        # by hand: strptime is ten times dearer, and every mail has one
+        return datetime(
+            int(year),
+            _MONTHS.get(month.lower(), 0),
+            int(day),
+            int(hour),
+            int(minute),
+            int(second),
+            tzinfo=timezone(behind),
+        ).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -77,7 +77,7 @@ class Wire(IMAP4ClientProtocol):
         self._line = bytearray()  # an unfinished line
         self._parts: list[bytes] = []  # finished lines of a response that literals cut
         self._literals: list[bytes] = []
-        self._literal = bytearray()
+        self._literal: list[bytes] = []  # its pieces: joined once, never grown or copied between
         self._missing = 0  # bytes of the literal still to come
 
     # --- life and death
@@ -222,7 +222,7 @@ class Wire(IMAP4ClientProtocol):
                 raise faults.TlsFailed("bytes came between the OK to STARTTLS and the handshake")
             if self._missing:
                 piece = data[position : position + self._missing]
-                self._literal += piece
+                self._literal.append(piece)
                 self._missing -= len(piece)
                 position += len(piece)
                 if not self._missing:
@@ -260,8 +260,8 @@ class Wire(IMAP4ClientProtocol):
             self._end_literal()
 
     def _end_literal(self) -> None:
-        self._literals.append(bytes(self._literal))
-        self._literal = bytearray()
+        self._literals.append(b"".join(self._literal))
+        self._literal = []
 
     def _on_response(self, response: Untagged) -> None:
         text = response.text

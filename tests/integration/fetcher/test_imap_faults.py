@@ -287,7 +287,7 @@ async def test_a_mail_arrives_byte_for_byte_however_it_is_cut(log_in: Connect) -
 
     async def drip(server: Server) -> None:
         await server.lets_in_and_opens()
-        await server.hears("UID FETCH 1 (UID INTERNALDATE BODY.PEEK[])")
+        await server.hears("UID FETCH 1 (UID BODY.PEEK[])")
         answer = fetch_line(1, body) + f"\r\n{server.tag} OK done\r\n".encode()
         for position in range(len(answer)):
             await server.sends(answer[position : position + 1])
