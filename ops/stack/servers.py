@@ -19,6 +19,7 @@ from shared.clock import monotonic
 Wanted = frozenset[Literal["postgres", "kafka", "greenmail"]]
 ALL: Wanted = frozenset({"postgres", "kafka", "greenmail"})
 Report = Callable[[str, float], None]  # what was done, seconds
+PORT_SECONDS = 20.0  # a predecessor may just be going
 NEEDED = 500 * 1024 * 1024  # bytes free below the data folder before anything is started
 
 
@@ -150,7 +151,7 @@ async def _children_gone(file: IO[bytes]) -> None:
 
 
 async def _ports_free(settings: StackSettings, wanted: Wanted) -> None:
-    """Waits up to 20 s: a predecessor may just be going. Then says which port and which setting."""
+    """Waits PORT_SECONDS, then says which port and which setting."""
     needed = [name for name in type(settings).model_fields if name.endswith("_port")]
     if settings.postgres or "postgres" not in wanted:
         needed.remove("postgres_port")
@@ -158,7 +159,7 @@ async def _ports_free(settings: StackSettings, wanted: Wanted) -> None:
         needed = [name for name in needed if name not in {"kafka_port", "controller_port"}]
     if "greenmail" not in wanted:
         needed = [name for name in needed if not name.startswith(("smtp", "imap", "pop3", "mail_"))]
-    deadline = monotonic() + 20
+    deadline = monotonic() + PORT_SECONDS
     while taken := [name for name in needed if _taken(getattr(settings, name))]:
         if monotonic() > deadline:
             port = getattr(settings, taken[0])
