@@ -8,7 +8,7 @@ batch in hand finish before partitions leave. `tests/integration/kafka` walks ov
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -88,6 +88,7 @@ class Consumer:
             rebalance_timeout_ms=SESSION_MS,
             max_records=self.max_records,
             batch_timeout_ms=BATCH_TIMEOUT_MS,
+            parser=_raw_headers,
             decoder=_whole_message,
             listener=_Listener(self),
             title=self.name,
@@ -305,6 +306,16 @@ class _Listener(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         await self._owner.assigned(assigned)
+
+
+async def _raw_headers(
+    records: tuple[Any, ...], parse: Callable[[tuple[Any, ...]], Awaitable[KafkaMessage]]
+) -> KafkaMessage:
+    """The parser of every subscriber: FastStream's own decodes each header as UTF-8, and a record with one that is
+    not would stop its partition for ever, before the failure policy sees it."""
+    message = await parse(tuple(replace(record, headers=()) for record in records))
+    message.raw_message = records
+    return message
 
 
 async def _whole_message(message: KafkaMessage) -> KafkaMessage:
