@@ -1,7 +1,7 @@
 """One outbound account: a feeder that claims what is due and a few workers that deliver it.
 
-A fault of the account pauses the lane and gives the mails back unspent; then a single mail finds out whether it
-works again, because every refused log-in of a storm counts towards a lock-out.
+A fault of the account pauses the lane and gives the mails back unspent. At the start and after a pause a single mail
+finds out whether the account works, because every refused log-in counts towards a lock-out.
 """
 
 import asyncio
@@ -55,6 +55,7 @@ class Lane:
         self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue()
         self._open = 0  # claimed and not reported yet
         self._more = False  # the last claim was as large as it could be
+        self._proven = False  # the last try reached the server and was let in
         self._faults = 0  # in a row
         self._paused_until = 0.0
 
@@ -84,7 +85,7 @@ class Lane:
 
     async def _feed(self) -> None:
         """A queue of as many mails as there are workers: waiting behind one delivery, none outlives its claim."""
-        room = (1 if self._faults else 2 * self.pace.connections) - self._open
+        room = (2 * self.pace.connections if self._proven else 1) - self._open
         if monotonic() < self._paused_until or room <= 0 or self._open > self.pace.connections:
             return
         try:
@@ -135,6 +136,7 @@ class Lane:
         except AccountFault as fault:
             self._pause(fault)
             return Outcome(Result.UNTRIED)
+        self._proven = True
         if self._faults:
             self._faults = 0
             log.info("the outbound account works again", extra=fields(action="account_resumed", account=self.name))
@@ -150,6 +152,7 @@ class Lane:
             if fault.login
             else (self.pace.fault_first, self.pace.fault_cap)
         )
+        self._proven = False
         self._faults += 1
         seconds = min(cap, first * 2.0 ** min(self._faults - 1, 16)) * random.uniform(0.75, 1.0)  # noqa: S311  # jitter
         self._paused_until = moment + seconds

@@ -49,14 +49,16 @@ class Sending:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, then at most 20 s for the mails in hand. What is cut off goes out again, as it is."""
         ledger = asyncio.create_task(self._ledger.run(), name="ledger")
-        own = True  # what this instance had claimed before a crash
         try:
+            # before the first claim: what this instance seems to be sending is what it was killed with
+            while not stop.is_set() and not await self._care(own=True):
+                self.last_progress = monotonic()
+                await _within(stop, self.pace.poll)
             while not stop.is_set():
                 self._align(self.desk.current.desk)
-                if await self._care(own=own):
-                    own = False
                 self._watch_tasks()
-                await _within(stop, self.pace.poll if own else min(CARE_SECONDS, self.pace.poll * 5))
+                await _within(stop, min(CARE_SECONDS, self.pace.poll * 5))
+                await self._care(own=False)
                 self.last_progress = monotonic()
             for _, lane in self._lanes.values():
                 lane.end()
@@ -85,7 +87,9 @@ class Sending:
         try:
             await self.store.take_back(own=own)
             default, _ = self.desk.current.desk.outbound_for("")
-            if default != _NONE:  # without a way out they wait for the administrator: nothing is dropped
+            if (
+                self._lanes and default != _NONE
+            ):  # without a way out they wait for the administrator: nothing is dropped
                 await self.store.reroute(list(self._lanes), default)
             oldest = await self.store.oldest()
             metrics.smtp_queue_oldest.set(oldest.timestamp() if oldest else 0)

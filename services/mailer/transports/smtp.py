@@ -120,7 +120,7 @@ class SmtpTransport:
             await client.connect()
             if outbound.user and outbound.password:
                 password = read_secret(self._server.secrets, outbound.password.secret)
-                await client.login(outbound.user, password.get_secret_value())
+                await _login(client, outbound.user, password.get_secret_value())
         except BaseException as error:
             client.close()
             if isinstance(error, SMTPException | OSError | TimeoutError | SecretError | ValueError):
@@ -148,6 +148,16 @@ class SmtpTransport:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+async def _login(client: aiosmtplib.SMTP, user: str, password: str) -> None:
+    """PLAIN where it is offered: the library's own log-in tries a wrong password with every mechanism in turn, and
+    each counts towards a lock-out."""
+    await client.ehlo()
+    if "plain" in client.server_auth_methods:
+        await client.auth_plain(user, password)
+    else:
+        await client.login(user, password)
 
 
 def _reply(error: SMTPResponseException) -> Outcome:

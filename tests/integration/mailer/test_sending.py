@@ -1,0 +1,237 @@
+"""What becomes of mails when the SMTP server, the account or the process fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from services.mailer.queue_store import QueueStore, Report
+from shared.desk.watch import DeskWatch
+from shared.events import Answer
+from shared.settings import Settings
+from tests.integration.mailer.smtp_receiver import Receiver, receiving
+from tests.integration.mailer.world import QUICK, World, record, ticket_created, until, write_desk
+
+Make = Callable[..., Awaitable[World]]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+async def world(database: str, tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[World] = []
+
+    async def make(outbound: dict[str, object], **changes: object) -> World:
+        watch = DeskWatch(write_desk(tmp_path, outbound))
+        found = World(database, watch, Settings.model_validate({"secrets": tmp_path}), **changes)  # type: ignore[arg-type]  # fields of World
+        await found.open()
+        made.append(found)
+        return found
+
+    yield make
+    for each in made:
+        await each.pool.close()
+
+
+def smtp(receiver: Receiver, **more: object) -> dict[str, object]:
+    return {"padrao": {"type": "smtp", "host": "127.0.0.1", "port": receiver.port, "default": True, **more}}
+
+
+async def queue(world: World, *recipients: str, first: int = 1) -> None:
+    await world.handler([record(n, ticket_created(n, to)) for n, to in enumerate(recipients, first)])
+
+
+async def is_state(world: World, recipient: str, state: str) -> bool:
+    return (await world.states())[recipient] == state
+
+
+async def test_two_hundred_events_are_two_hundred_mails_and_again_none(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver))
+    people = [f"kunde-{n}@kunde.example" for n in range(200)]
+    async with found.running():
+        await queue(found, *people)
+        await until(lambda: len(receiver.mails) >= 200)
+        await queue(found, *people)
+
+        async def all_sent() -> bool:
+            return set((await found.states()).values()) == {"sent"}
+
+        await until(all_sent)
+    assert sorted(to for to, _ in receiver.mails) == sorted(people)
+    assert len({raw.split(b"Message-ID: ")[1].split(b"\r\n")[0] for _, raw in receiver.mails}) == 200
+    assert receiver.connections <= QUICK.connections, "connections are used again"
+
+
+async def test_the_stored_bytes_are_what_arrives(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver))
+    async with found.running():
+        await queue(found, "a@kunde.example")
+        await until(lambda: is_state(found, "a@kunde.example", "sent"))
+    assert receiver.of("a@kunde.example") == [(await found.row("a@kunde.example"))["raw"]]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "state", "code", "word"),
+    [
+        ("reject-550@kunde.example", "failed", 550, "recipient"),
+        ("data-554@kunde.example", "failed", 554, "data"),
+        ("defer-2@kunde.example", "sent", 250, "accepted"),
+    ],
+)
+async def test_a_refusal_concerns_its_own_recipient(
+    world: Make, receiver: Receiver, recipient: str, state: str, code: int, word: str
+) -> None:
+    found = await world(smtp(receiver))
+    async with found.running():
+        await queue(found, recipient, "good@kunde.example")
+        await until(lambda: is_state(found, recipient, state))
+        await until(lambda: is_state(found, "good@kunde.example", "sent"))
+    row = await found.row(recipient)
+    assert (row["smtp_code"], row["smtp_class"]) == (code, word)
+    assert len(receiver.of("good@kunde.example")) == 1
+
+
+async def test_a_server_that_says_goodbye_to_one_recipient_serves_the_others(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver))
+    async with found.running():
+        await queue(found, "bye@kunde.example", "good@kunde.example")
+        await until(lambda: is_state(found, "good@kunde.example", "sent"))
+        await until(lambda: receiver.tried["bye@kunde.example"] >= 2)
+    row = await found.row("bye@kunde.example")
+    assert (row["state"], row["smtp_code"]) == ("deferred", 421)
+
+
+async def test_a_lost_answer_is_unknown_and_repeated_with_the_same_bytes(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver))
+    async with found.running():
+        await queue(found, "drop@kunde.example")
+        await until(lambda: is_state(found, "drop@kunde.example", "sent"))
+    first, second = receiver.of("drop@kunde.example")
+    assert first == second
+    assert (await found.row("drop@kunde.example"))["attempts"] == 2
+
+
+async def test_nothing_is_lost_while_the_server_is_away(world: Make) -> None:
+    async with receiving() as gone:
+        port = gone.port
+    found = await world(smtp(gone))
+    async with found.running():
+        await queue(found, "a@kunde.example", "b@kunde.example")
+
+        async def tried_in_vain() -> bool:
+            rows = await found.pool.fetch("SELECT state, attempts FROM mailer.outbound")
+            assert all(row["attempts"] <= 1 for row in rows), "an account's fault uses up no mail"
+            return found.faults() >= 2
+
+        await until(tried_in_vain)
+        async with receiving(port) as back:
+            await until(lambda: len(back.mails) == 2)
+
+            async def both_sent() -> bool:
+                return set((await found.states()).values()) == {"sent"}
+
+            await until(both_sent)
+
+
+async def test_a_refused_login_pauses_the_account_and_the_right_one_resumes_it(world: Make, tmp_path: Path) -> None:
+    (tmp_path / "smtp").write_text("wrong")
+    async with receiving(login=True) as receiver:
+        found = await world(
+            smtp(receiver, user="desk", password={"secret": "smtp"}),
+        )
+        async with found.running():
+            await queue(found, *[f"k{n}@kunde.example" for n in range(20)])
+            await until(lambda: found.faults() >= 3)
+            assert receiver.logins == found.faults(), "one mail at a time finds out, with one log-in"
+            assert not receiver.mails
+            (tmp_path / "smtp").write_text("right")
+            await until(lambda: len(receiver.mails) == 20)
+        assert set((await found.states()).values()) == {"sent"}
+
+
+class Crash(QueueStore):
+    """Dies with the server's 250 in hand: the record is never written."""
+
+    async def record(self, reports: Sequence[Report]) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_crash_before_the_record_repeats_at_most_what_was_in_hand(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver))
+    people = [f"k{n}@kunde.example" for n in range(40)]
+    await queue(found, *people)
+    async with found.running(Crash(found.pool, found.holder)) as task:
+        await until(lambda: len(receiver.mails) == QUICK.connections)
+        task.cancel()
+        await asyncio.wait([task])
+    async with found.running():
+
+        async def all_sent() -> bool:
+            return set((await found.states()).values()) == {"sent"}
+
+        await until(all_sent)
+    copies = [receiver.of(to) for to in people]
+    assert all(1 <= len(each) <= 2 and len(set(each)) == 1 for each in copies)
+    assert sum(len(each) == 2 for each in copies) == QUICK.connections
+
+
+async def test_a_stop_finishes_what_is_in_hand_and_leaves_the_rest_queued(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver), pace=QUICK._replace(connections=2))
+    await queue(found, *[f"k{n}@kunde.example" for n in range(150)])
+    async with found.running():
+        await until(lambda: len(receiver.mails) >= 5)
+    states = list((await found.states()).values())
+    assert set(states) <= {"queued", "sent"}
+    assert states.count("sent") == len(receiver.mails)
+
+
+async def test_without_an_outbound_account_mails_are_recorded_and_not_sent(world: Make) -> None:
+    found = await world({})
+    async with found.running():
+        await queue(found, "a@kunde.example")
+        await until(lambda: is_state(found, "a@kunde.example", "suppressed"))
+    row = await found.row("a@kunde.example")
+    assert row["reason"] == "transport_none"
+    assert b"Subject: [Ticket#" in row["raw"]
+
+
+async def test_mails_of_an_account_that_is_gone_leave_by_the_default_one(
+    world: Make, receiver: Receiver, tmp_path: Path
+) -> None:
+    found = await world({"antigo": {"type": "smtp", "host": "127.0.0.1", "port": 1, "default": True}})
+    async with found.running():
+        await queue(found, "a@kunde.example")
+        write_desk(tmp_path, smtp(receiver))
+        await found.desk.check()
+        await until(lambda: is_state(found, "a@kunde.example", "sent"))
+
+
+async def test_a_server_with_a_strangers_certificate_is_refused(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver, type="smtptls"))
+    async with found.running():
+        await queue(found, "a@kunde.example")
+        await until(lambda: found.faults() >= 1)
+    assert not receiver.mails, "STARTTLS is demanded: never in the clear"
+    assert (await found.row("a@kunde.example"))["attempts"] == 0
+
+
+async def test_forty_answers_a_day_also_over_batches(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver))
+    for start in (1, 26):
+        await queue(found, *["a@kunde.example"] * 25, first=start)
+    rows = await found.pool.fetch("SELECT state, reason FROM mailer.outbound ORDER BY id")
+    assert [row["state"] for row in rows] == ["queued"] * 40 + ["suppressed"] * 10
+    assert {row["reason"] for row in rows[40:]} == {"daily_limit"}
+
+
+async def test_a_suppressed_answer_stands_in_the_published_view(world: Make, receiver: Receiver) -> None:
+    found = await world(smtp(receiver))
+    await found.handler([record(1, ticket_created(1, "a@kunde.example", answer=Answer(withheld="list-id")))])
+    row = await found.pool.fetchrow("SELECT * FROM mailer.deliveries_v1")
+    assert row is not None
+    assert (row["state"], row["reason"], row["ticket_id"]) == ("suppressed", "withheld: list-id", 1)
