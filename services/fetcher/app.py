@@ -35,9 +35,8 @@ async def serve(proc: Process) -> None:
     await proc.kafka(RECEIVED, DEAD_LETTERS)
     store = Store(pool)
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-fetcher")
-    around = Surroundings(
-        Rim(store, producer, originals, ByteBudget()), trust, settings.secrets, desk.current.desk.zone
-    )
+    rim = Rim(store, producer, originals, ByteBudget())
+    around = Surroundings(rim, trust, settings.secrets, desk.current.desk.zone, settings.kafka)
     accounts = Accounts(around, Leases(store, holder_name(settings)), desk)
     proc.health.alive["fetcher leases"] = lambda: accounts.last_progress
     unread = [name for name, account in desk.current.desk.accounts.items() if not account.is_imap]

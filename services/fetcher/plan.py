@@ -251,6 +251,7 @@ def to_clean(confirmed: Iterable[tuple[int, int]], state: MailboxState) -> list[
 _BACK_OFF = {  # result of the failure: first delay, longest delay, seconds
     "busy": (30.0, 300.0),
     "throttled": (300.0, 3600.0),
+    "held_back": (1.0, 10.0),  # Kafka, the object store or the database: nobody minds being asked
 }
 _ORDINARY = (2.0, 300.0)
 _REFUSED_LOG_IN = (900.0, 21_600.0)

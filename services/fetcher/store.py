@@ -46,6 +46,8 @@ class Memory:
     last_success: datetime | None
 
 
+_LEASE_SECONDS = 5.0  # a renewal that takes longer is worth nothing
+
 # leases that are alive are not touched, so two fetchers asking at once cannot lock each other
 _ACQUIRE = """
 INSERT INTO fetcher.leases AS l (account, holder, epoch, expires_at)
@@ -159,19 +161,19 @@ class Store:
     async def acquire(self, accounts: Collection[str], holder: str, ttl: timedelta) -> list[Lease]:
         """Takes the free ones among `accounts`, and those whose lease has run out."""
         async with self._serving() as connection:
-            rows = await connection.fetch(_ACQUIRE, sorted(accounts), holder, ttl)
+            rows = await connection.fetch(_ACQUIRE, sorted(accounts), holder, ttl, timeout=_LEASE_SECONDS)
         return [Lease(row["account"], holder, row["epoch"]) for row in rows]
 
     async def renew(self, leases: Sequence[Lease], holder: str, ttl: timedelta) -> set[str]:
         """Accounts whose lease was still this holder's, and is so for another `ttl`."""
         names, epochs = [lease.account for lease in leases], [lease.epoch for lease in leases]
         async with self._serving() as connection:
-            rows = await connection.fetch(_RENEW, names, holder, ttl, epochs)
+            rows = await connection.fetch(_RENEW, names, holder, ttl, epochs, timeout=_LEASE_SECONDS)
         return {row["account"] for row in rows}
 
     async def release(self, lease: Lease) -> None:
         async with self._serving() as connection:
-            await connection.execute(_RELEASE, *lease)
+            await connection.execute(_RELEASE, *lease, timeout=_LEASE_SECONDS)
 
     # --- folders
 

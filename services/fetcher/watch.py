@@ -25,10 +25,12 @@ from shared.clock import monotonic, now
 from shared.desk.model import Account
 from shared.desk.secret_files import SecretError, read_secret
 from shared.failures import Transient
+from shared.kafka_admin import KafkaUnreachable, ping
 from shared.logs import fields
 
 log = logging.getLogger(__name__)
 
+_HELD_BACK = "held_back"
 _NO_SECRET = "no_secret"  # noqa: S105  # a result, not a password
 _SECRET_LOOKED_AT = 5.0  # a corrected password is tried at once, not after hours
 
@@ -63,6 +65,7 @@ class Surroundings:
     trust: Trust
     secrets: Path
     zone: ZoneInfo
+    kafka: str  # bootstrap servers
 
 
 def start_of(start_from: Literal["now", "all"] | date, zone: ZoneInfo) -> Literal["now", "all"] | datetime:
@@ -98,14 +101,16 @@ class Watch:
     async def _one_session(self) -> float:
         """A connection from its begin to its end; returns the seconds to wait before the next."""
         try:
+            if self._last_result == _HELD_BACK:
+                await ping(self._around.kafka)  # while it takes no records nothing is fetched
             return await self._session()
         except faults.Fault as fault:
             await self._report(fault.result, str(fault))
             return self._back_off(_NO_SECRET if isinstance(fault, SecretMissing) else fault.result)
-        except Transient as error:
+        except (Transient, KafkaUnreachable) as error:
             # nothing was lost and nothing confirmed: the mail waits in the mailbox
-            await self._report("held_back", str(error), counted=False)
-            return self._back_off("held_back")
+            await self._report(_HELD_BACK, str(error), counted=False)
+            return self._back_off(_HELD_BACK)
         except LeaseLost:
             raise
         except Exception as error:

@@ -1,7 +1,7 @@
 """Mails that cannot be fetched and connections that die at the wrong moment: scripted mailboxes, real Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -12,9 +12,11 @@ from services.fetcher.reading import Reader, Session
 from services.fetcher.store import Lease
 from services.fetcher.watch import Surroundings
 from shared.desk.model import Account
+from shared.kafka_admin import apply_topics
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.dialogue import Server, scripted
 from tests.integration.fetcher.world import World, mail, until
+from tests.servers import OwnServers
 
 ATTEMPTS = 5
 
@@ -157,6 +159,28 @@ async def test_while_kafka_is_away_nothing_is_flagged_and_nothing_lost(world: Wo
     assert all("\\Seen" not in flags for flags in (await world.flags()).values())
     async with world.fetcher(holder="two"):
         assert len(await world.received(1)) == 1
+
+
+@pytest.mark.kills
+async def test_when_kafka_comes_back_the_waiting_mail_is_taken_without_being_asked(
+    world: World, own_servers: Callable[..., Awaitable[OwnServers]]
+) -> None:
+    own = await own_servers("kafka")
+    await apply_topics(own.servers.kafka, world.prefix, 1)
+    moved = World(own.servers, world.dsn, world.prefix, world.folder / "own", world.user)
+    async with moved.fetcher():
+        await moved.deliver(mail(1))
+        assert len(await moved.received(1)) == 1
+        await own.kill("kafka")
+        await moved.deliver(mail(2))
+
+        async def held_back() -> bool:
+            return (await moved.status()).get("error") == "held_back"
+
+        await until(held_back)
+        await own.restart("kafka")
+        received = await moved.received(2)
+    assert len({m.transport_key for m in received}) == 2
 
 
 async def test_large_mails_of_all_accounts_share_one_budget(world: World, log_in: Connect) -> None:

@@ -58,7 +58,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.secrets = self.folder / "secrets"
-        self.secrets.mkdir()
+        self.secrets.mkdir(parents=True)
         self.password(self.user)
         self.write_desk()
 
@@ -123,7 +123,9 @@ class World:
         rim = Rim(store(pool), producer, open_originals(f"file://{self.folder}/objects"), ByteBudget())
         desk = DeskWatch(self.folder / "desk.yaml")
         try:
-            yield Surroundings(rim, Trust.load(ca_file or self.at.ca_file), self.secrets, desk.current.desk.zone)
+            trust = Trust.load(ca_file or self.at.ca_file)
+            zone = desk.current.desk.zone
+            yield Surroundings(rim, trust, self.secrets, zone, kafka or self.at.kafka)
         finally:
             await producer.close()
             await pool.close()

@@ -250,6 +250,7 @@ def test_only_uids_confirmed_under_this_uidvalidity_are_cleaned() -> None:
         ("busy", 9, 300),
         ("throttled", 1, 300),
         ("throttled", 9, 3600),
+        ("held_back", 9, 10),
     ],
 )
 def test_back_off_grows_to_a_limit_of_its_class(result: str, failures: int, expected: float) -> None:
