@@ -123,6 +123,7 @@ def _row(
     template: str,
     reason: str,
 ) -> Outbound:
+    account, way_out = desk.outbound_for(sender)
     return Outbound(
         id=id,
         event_id=event_id,
@@ -134,8 +135,8 @@ def _row(
         template=template,
         state=State.QUEUED if mail else State.SUPPRESSED,
         reason=reason,
-        account=desk.outbound_for(sender)[0] if mail else "",
-        envelope_from="",  # RFC 3834 section 3.3: so that no bounce of it comes back as a mail
+        account=account if mail else "",
+        envelope_from="" if way_out.null_sender else sender,  # RFC 3834 section 3.3: no bounce of it comes back
         message_id=mail.message_id if mail else "",
         raw=mail.raw if mail else None,
         received_at=fact.received_at,

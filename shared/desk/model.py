@@ -222,6 +222,12 @@ class Outbound(_Part):
         None, title="SendmailModule::AuthPassword", description="The secret that holds the password."
     )
     tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
+    null_sender: bool = Field(
+        True,
+        title="SendmailNotificationEnvelopeFrom::FallbackToEmailFrom",
+        description="Whether automatic mail has the empty envelope sender (MAIL FROM:<>), so that no bounce of it "
+        "comes back; off for a server that refuses it: then the From address is used.",
+    )
     default: bool = Field(False, description="Whether mails leave here when their address names no account.")
 
 

@@ -47,9 +47,8 @@ accounts:
     password: {{secret: caixa_imap}}
     dispatch: by_to
     interval: 10s
-    start_from: all
 outbound:
-  padrao: {{type: smtp, host: {host}, port: {smtp}, default: true}}
+  padrao: {{type: smtp, host: {host}, port: {smtp}, null_sender: false, default: true}}
 auto_responses:
   recebido: {{type: auto_reply, queues: [suporte], subject: "Recebemos sua mensagem", text: recebido.txt}}
 notifications: {{sender_name: Central, sender_email: central@demo.test}}
@@ -80,6 +79,7 @@ class Installation:
         (folder / "recebido.txt").write_text("Seu chamado tem o numero <OTRS_TICKET_TicketNumber>.\n")
         built.write_desk()
         await apply_topics(servers.kafka, prefix, 1)
+        built.make_mailbox(built.support)
         return built
 
     @property
@@ -132,12 +132,13 @@ class Installation:
             with_gone_ignored(child.kill)
         process.wait(10)
 
-    def stop(self) -> dict[str, int]:
-        """SIGTERM to all; their exit statuses."""
-        for process in self.processes.values():
+    def stop(self, *names: str) -> dict[str, int]:
+        """SIGTERM to these (all); their exit statuses."""
+        chosen = {name: self.processes[name] for name in names or list(self.processes)}
+        for process in chosen.values():
             process.send_signal(signal.SIGTERM)
         statuses = {}
-        for name, process in list(self.processes.items()):
+        for name, process in chosen.items():
             try:
                 statuses[name] = process.wait(60)
             except subprocess.TimeoutExpired:
@@ -159,6 +160,20 @@ class Installation:
         with smtplib.SMTP(self.servers.mail.host, self.servers.mail.smtp, timeout=60) as smtp:
             for mail in mails:
                 smtp.sendmail(mail.sender, [mailbox or self.support], mail.raw)
+
+    def make_mailbox(self, address: str) -> None:
+        """An empty account; its password is its address."""
+        mail = self.servers.mail
+        body = json.dumps({"login": address, "email": address, "password": address}).encode()
+        url = f"http://{mail.host}:{mail.api}/api/user"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answer.read()
+
+    async def watching(self, accounts: int = 1) -> None:
+        """Waits until every account was looked into: what arrives from now on is live and answered."""
+        looked = "SELECT count(*) FROM fetcher.account_status WHERE last_success IS NOT NULL"
+        await self.until(lambda: self._at_least(looked, accounts), f"{accounts} accounts watched")
 
     async def deliver_all(self, mails: Sequence[Sent]) -> None:
         await asyncio.to_thread(self.deliver, mails)

@@ -52,8 +52,9 @@ async def assert_nothing_is_lost_or_doubled(made: Installation, senders: list[st
 async def run_half(made: Installation) -> list[str]:
     """The 200-mail run, until about a third of the answers are out."""
     people = customers(PEOPLE, made.support, made.domain)
-    await made.deliver_all(people + automatic(MACHINES, made.support, made.domain))
     made.start(*SERVICES)
+    await made.watching()
+    await made.deliver_all(people + automatic(MACHINES, made.support, made.domain))
     sent = "SELECT count(*) FROM mailer.outbound WHERE state = 'sent'"
 
     async def some_sent() -> bool:

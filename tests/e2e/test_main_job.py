@@ -1,6 +1,7 @@
 """The main job on real parts: mails in, tickets and answers out, replies home, and nothing twice."""
 
 import re
+from email.header import decode_header, make_header
 
 import pytest
 
@@ -31,8 +32,9 @@ async def test_mails_become_tickets_and_answers_and_replies_find_home(
     people = customers(PEOPLE, made.support, made.domain)
     machines = automatic(MACHINES, made.support, made.domain)
     early = await conversations(made)
-    await made.deliver_all(people + machines + [second for _, second in early])
     made.start(*services)
+    await made.watching()
+    await made.deliver_all(people + machines + [second for _, second in early])
 
     await made.settled(PEOPLE + MACHINES + EARLY, PEOPLE + EARLY)
     assert await made.tickets() == PEOPLE + MACHINES + EARLY
@@ -73,8 +75,6 @@ async def _articles(made: Installation, number: int) -> bool:
 
 
 def _decoded(value: str) -> str:
-    from email.header import decode_header, make_header
-
     return str(make_header(decode_header(value)))
 
 
