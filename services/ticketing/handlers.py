@@ -1,6 +1,7 @@
 """The two handlers of ticketing: decisions become tickets, dead letters become rows."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -121,20 +122,10 @@ def _received_letter(record: Record) -> DeadLetter:
 
 def _count(settled: Settlement) -> None:
     """After the commit: a batch that comes again counts its mails as duplicates."""
-    articles = {article.mail.position: article for article in settled.articles}
-    for mail, word in settled.outcomes:
-        metrics.processed.labels(word).inc()
-        article = articles.get(mail.position)
-        event = mail.event
-        log.info(
-            "mail settled",
-            extra=fields(
-                action=word,
-                transport_key=event.transport_key,
-                ticket_id=article and str(article.ticket_id),
-                article_id=article and str(article.id),
-            ),
-        )
+    words = Counter(word for _, word in settled.outcomes)
+    for word, mails in words.items():
+        metrics.processed.labels(word).inc(mails)
+    log.info("batch settled", extra=fields(action="batch_settled", **words))
     moment = now()
     for article in settled.articles:
         event = article.mail.event

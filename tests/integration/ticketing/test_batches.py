@@ -1,0 +1,163 @@
+"""Batches on a real database: what a transaction keeps, what a repeat changes."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from services.ticketing.handlers import DeadLetterHandler, decoded
+from services.ticketing.ticket_numbers import ticket_number
+from shared.events import AttachmentInfo, Candidate, Check, DeadLetter, MailDispatched
+from shared.failures import NewerWriter, Permanent, Policy, Record
+from shared.postgres import Pool, load_offsets
+from shared.topics import DEAD_LETTERS, DISPATCHED
+from shared.wire import encode_dead_letter
+from tests.integration.ticketing.situations import batch, contents, handler, people, record
+from tests.unit.ticketing.mails import MALLORY, dispatched
+
+
+async def test_two_hundred_mails_become_two_hundred_tickets_with_numbers_without_a_gap(
+    pool: Pool, tmp_path: Path
+) -> None:
+    await handler(pool, tmp_path)(batch(people(200)))
+    rows = await pool.fetch("SELECT number FROM ticketing.tickets ORDER BY id")
+    numbers = [row["number"] for row in rows]
+    day = await pool.fetchval("SELECT day FROM ticketing.ticket_counter")
+    assert numbers == [ticket_number(day, "10", n) for n in range(1, 201)]
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.outbox") == 200
+    assert await load_offsets(pool, "ticketing", DISPATCHED, [0, 1]) == {0: 200}
+
+
+async def test_the_same_batch_again_changes_nothing(pool: Pool, tmp_path: Path) -> None:
+    handle = handler(pool, tmp_path)
+    parts = [AttachmentInfo("nota.pdf", "application/pdf", 3)]
+    events = [*people(20), dispatched("r", "person1@kunde.example", replies_to="m1", attachments=parts)]
+    events += [
+        dispatched("i", action="ignore"),
+        dispatched("q", action="quarantine"),
+        dispatched("o", action="oversize"),
+    ]
+    await handle(batch(events))
+    before = await contents(pool)
+    await handle(batch(events))
+    assert await contents(pool) == before
+    assert len(before["tickets"]) == 20
+    assert len(before["articles"]) == 21
+    assert len(before["attachments"]) == 1
+    assert len(before["dead_letters"]) == 1
+    assert len(before["outbox"]) == 22
+    assert len(before["decisions"]) == len(before["inbox"]) == 24
+
+
+async def test_two_processes_at_once_settle_each_mail_once(pool: Pool, tmp_path: Path) -> None:
+    """The same records and conversations that cross: as after a rebalance that was noticed late."""
+    one, other = handler(pool, tmp_path), handler(pool, tmp_path)
+    mails = people(60)
+    replies = [dispatched(f"r{n}", f"person{n}@kunde.example", replies_to=f"m{n}") for n in range(60)]
+
+    async def run(handle: object, batches: list[list[Record]]) -> None:
+        for records in batches:
+            await handle(records)  # type: ignore[operator]  # a handler
+
+    halves = [batch(mails[:30]), batch(mails[30:], 30)]
+    answers = [batch(replies[30:], partition=1), batch(replies[:30], 30, partition=1)]
+    await asyncio.gather(run(one, halves + answers), run(other, answers + halves))
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.tickets") == 60
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.articles") == 120
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.outbox") == 120
+    split = "SELECT count(*) FROM (SELECT ticket_id FROM ticketing.articles GROUP BY 1 HAVING count(*) <> 2) AS odd"
+    assert await pool.fetchval(split) == 0
+    assert await pool.fetchval("SELECT counter FROM ticketing.ticket_counter") == 60
+
+
+async def test_a_reply_finds_its_ticket_by_number_signed_id_reference_and_late_parent(
+    pool: Pool, tmp_path: Path
+) -> None:
+    handle = handler(pool, tmp_path)
+    await handle(batch([dispatched("first", replies_to="before")]))
+    ticket, number = await pool.fetchrow("SELECT id, number FROM ticketing.tickets") or (0, "")
+    signed = Candidate(Check.SIGNED_MESSAGE_ID, str(ticket), proves_sender=True)
+    replies: list[MailDispatched] = [
+        dispatched("by-number", candidates=[Candidate(Check.SUBJECT_NUMBER, number)]),
+        dispatched("by-signature", MALLORY, candidates=[signed]),
+        dispatched("by-reference", replies_to="first"),
+        dispatched("before"),
+    ]
+    for offset, event in enumerate(replies, 1):
+        await handle([record(offset, event)])
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.articles WHERE ticket_id = $1", ticket) == 5
+    assert await pool.fetchval("SELECT event_sequence FROM ticketing.tickets WHERE id = $1", ticket) == 5
+    people_in = await pool.fetch("SELECT address FROM ticketing.participants")
+    assert [row["address"] for row in people_in] == ["ana@kunde.example"]
+
+
+async def test_a_batch_that_fails_late_leaves_nothing_behind(pool: Pool, tmp_path: Path) -> None:
+    before = await contents(pool)
+    poison = dispatched("p", text="a\0b")
+    with pytest.raises(Exception, match="invalid byte sequence"):
+        await handler(pool, tmp_path)(batch([*people(3), poison]))
+    assert await contents(pool) == before
+
+
+async def test_one_poison_row_is_set_aside_and_the_rest_goes_on(pool: Pool, tmp_path: Path) -> None:
+    aside: list[int] = []
+
+    async def set_aside(failed: Record, _: BaseException) -> None:
+        aside.append(failed.offset)
+
+    policy = Policy(DISPATCHED, "g", handler(pool, tmp_path), set_aside, lambda _: "", asyncio.Event())
+    events = [*people(20), dispatched("p", text="a\0b"), *people(20, 20)]
+    await policy.run(batch(events))
+    assert aside == [20]
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.tickets") == 40
+    assert await pool.fetchval("SELECT max(counter) FROM ticketing.ticket_counter") == 40, "no number was lost"
+
+
+async def test_a_replay_takes_over_the_claim_of_a_quarantined_mail(pool: Pool, tmp_path: Path) -> None:
+    handle = handler(pool, tmp_path)
+    await handle(batch([dispatched("q", action="quarantine", reason="depth")]))
+    reason = await pool.fetchval("SELECT reason FROM ticketing.dead_letters")
+    replay = dispatched("q", replay_of="mail.dispatched.v1/0/0")
+    await handle(batch([replay, replay], 1))
+    rows = await pool.fetch("SELECT outcome, claims_content FROM ticketing.inbox")
+    assert reason == "quarantine:depth"
+    assert [tuple(row) for row in rows] == [("ticket_created", True)]
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.tickets") == 1
+
+
+async def test_dead_letters_find_their_place_whatever_they_hold(pool: Pool) -> None:
+    letter = DeadLetter("mail.received.v1", 3, 7, "dispatcher", "stuck", "X\0", b"k\0", b"\xff\0", [("h", b"\0\xff")])
+    headers = tuple(encode_dead_letter(letter, "2026-03-01T00:00:00.000Z"))
+    records = [
+        Record(DEAD_LETTERS, 0, 5, b"mail.received.v1/3", b"\xff\0", headers, 0),
+        Record(DEAD_LETTERS, 0, 6, None, b"no letter at all", (), 0),
+    ]
+    for _ in range(2):
+        await DeadLetterHandler(pool)(records)
+    rows = await pool.fetch("SELECT * FROM ticketing.dead_letters ORDER BY id")
+    assert [(row["origin_topic"], row["origin_offset"], row["reason"], row["state"]) for row in rows] == [
+        ("mail.received.v1", 7, "stuck", "open"),
+        (DEAD_LETTERS, 6, "undecodable", "open"),
+    ]
+    assert (rows[0]["key"], rows[0]["value"], rows[0]["headers"]) == (b"k\0", b"\xff\0", [["h", "AP8="]])
+    assert await load_offsets(pool, "ticketing", DEAD_LETTERS, [0]) == {0: 7}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        (b'"action":"dispatch"', b'"action":"teleport"', NewerWriter),
+        (b'"kind":"human"', b'"kind":"martian"', NewerWriter),
+        (b'"kind":"human"', b'"kind":5', Permanent),
+        (b'"size":3000', b'"size":"large"', Permanent),
+        (b"{", b"", Permanent),
+    ],
+)
+def test_what_a_newer_writer_says_waits_and_what_nobody_says_is_set_aside(
+    old: bytes, new: bytes, error: type[Exception]
+) -> None:
+    good = record(0, dispatched("a"))
+    assert good.value is not None
+    assert old in good.value
+    with pytest.raises(error):
+        decoded(0, good._replace(value=good.value.replace(old, new, 1)))

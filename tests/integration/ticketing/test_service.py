@@ -1,0 +1,215 @@
+"""The whole service on PostgreSQL and Kafka: what it publishes, and what it survives."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from ops.stack.settings import free_ports
+from services.ticketing.app import serve
+from services.ticketing.outbox import Relay
+from shared.events import MailDispatched, TicketCreated
+from shared.failures import Transient
+from shared.kafka_admin import apply_topics
+from shared.postgres import Pool
+from shared.process import Process
+from shared.producer import Outgoing, Producer
+from shared.settings import Settings
+from shared.topics import BY_NAME, DISPATCHED, EVENTS
+from shared.wire import decode_fact, encode_dispatched
+from tests.integration.ticketing.situations import batch, desk_file, handler, people, until
+from tests.servers import Servers
+from tests.unit.ticketing.mails import dispatched
+
+
+def settings(kafka: str, prefix: str, dsn: str, folder: Path) -> Settings:
+    return Settings.model_validate(
+        {"kafka": kafka, "prefix": prefix, "kafka_replicas": 1, "postgres": dsn, "desk": desk_file(folder)}
+    )
+
+
+@asynccontextmanager
+async def running(using: Settings) -> AsyncIterator[Process]:
+    process = Process("ticketing", using)
+    serving = asyncio.create_task(serve(process))
+    try:
+        yield process
+        assert process.failure is None
+    finally:
+        process.stop.set()
+        async with asyncio.timeout(60):
+            await serving
+        if process.watching:
+            process.watching.cancel()
+
+
+@pytest.fixture
+async def producer(servers: Servers, prefix: str) -> AsyncIterator[Producer]:
+    await apply_topics(servers.kafka, prefix, 1)
+    made = Producer(servers.kafka, prefix, client_id="test")
+    yield made
+    await made.close()
+
+
+async def publish(producer: Producer, events: Sequence[MailDispatched]) -> None:
+    await producer.send_all(
+        [Outgoing(DISPATCHED, event.transport_key.encode(), encode_dispatched(event), []) for event in events]
+    )
+
+
+async def published(kafka: str, topic: str) -> list[tuple[int, str, TicketCreated]]:
+    """(partition, ce_id, fact) of every record there is, in order."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, n) for n in range(BY_NAME[EVENTS].partitions)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found = []
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    headers = dict(record.headers)
+                    fact = decode_fact(headers["ce_type"], record.value or b"")
+                    assert isinstance(fact, TicketCreated)
+                    assert record.key == fact.ticket_id.encode()
+                    found.append((tp.partition, headers["ce_id"].decode(), fact))
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def drained(pool: Pool) -> bool:
+    return not await pool.fetchval("SELECT count(*) FROM ticketing.outbox")
+
+
+async def settled(pool: Pool, tickets: int) -> bool:
+    found: int = await pool.fetchval("SELECT count(*) FROM ticketing.tickets")
+    return found == tickets and await drained(pool)
+
+
+async def test_every_mail_on_the_topic_becomes_a_ticket_and_one_event(
+    servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
+) -> None:
+    async with running(settings(servers.kafka, prefix, database, tmp_path)) as process:
+        await publish(producer, people(200))
+        await until(lambda: settled(pool, 200))
+        assert await process.health.readyz() == {}
+    facts = await published(servers.kafka, prefix + EVENTS)
+    assert len(facts) == len({ce_id for _, ce_id, _ in facts}) == 200
+    assert {fact.number for *_, fact in facts} == {
+        row["number"] for row in await pool.fetch("SELECT number FROM ticketing.tickets")
+    }
+
+
+async def test_a_batch_whose_offsets_kafka_never_saw_comes_again_and_changes_nothing(
+    servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
+) -> None:
+    """As after a kill between the commit in the database and the one in Kafka."""
+    mails = people(30)
+    await publish(producer, mails)
+    handle = handler(pool, tmp_path)
+    await handle(batch(mails))  # what the killed process had committed; its offsets are no others'
+    await pool.execute("DELETE FROM ticketing.offsets")
+    async with running(settings(servers.kafka, prefix, database, tmp_path)):
+        await publish(producer, people(1, 30))
+        await until(lambda: settled(pool, 31))
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.articles") == 31
+
+
+async def test_an_older_copy_of_the_database_gets_back_what_it_lost(
+    servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
+) -> None:
+    using = settings(servers.kafka, prefix, database, tmp_path)
+    async with running(using):
+        await publish(producer, people(40))
+        await until(lambda: settled(pool, 40))
+    administrator = await asyncpg.connect(database)
+    tables = "tickets, articles, inbox, decisions, history, participants, offsets, outbox, ticket_counter"
+    await administrator.execute(f"TRUNCATE {', '.join('ticketing.' + t.strip() for t in tables.split(','))} CASCADE")
+    await administrator.close()
+    async with running(using):
+        await until(lambda: settled(pool, 40))
+        await publish(producer, people(5, 40))
+        await until(lambda: settled(pool, 45))
+
+
+async def test_without_kafka_it_is_ready_and_joins_when_kafka_comes(
+    servers: Servers, prefix: str, database: str, pool: Pool, tmp_path: Path
+) -> None:
+    """Kafka without the topics is as little use to it as none."""
+    async with running(settings(servers.kafka, prefix, database, tmp_path)) as process:
+
+        async def ready() -> bool:
+            return "ticketing database" in process.health.ready and await process.health.readyz() == {}
+
+        await until(ready)
+        await apply_topics(servers.kafka, prefix, 1)
+        producer = Producer(servers.kafka, prefix, client_id="test")
+        await publish(producer, people(3))
+        await until(lambda: settled(pool, 3))
+        await producer.close()
+
+
+async def test_events_of_a_ticket_stay_in_order_over_a_change_of_relays(
+    servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
+) -> None:
+    handle = handler(pool, tmp_path)
+    relays = [Relay(database, producer) for _ in range(2)]
+    tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    for n in range(40):
+        await handle(batch([dispatched(f"t{n}-{k}") for k in range(5)], 5 * n))
+        if n == 20:
+            await until(lambda: _holders(pool, 1))
+            relays[0].close()
+            await tasks[0]
+    await until(lambda: drained(pool))
+    relays[1].close()
+    await tasks[1]
+    facts = await published(servers.kafka, prefix + EVENTS)
+    assert len(facts) == 200
+    for partition in {partition for partition, *_ in facts}:
+        ids = [int(ce_id) for mine, ce_id, _ in facts if mine == partition]
+        assert ids == sorted(ids)
+
+
+async def _holders(pool: Pool, count: int) -> bool:
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = "
+    held: int = await pool.fetchval(query + "(SELECT oid FROM pg_database WHERE datname = current_database())")
+    return held == count
+
+
+async def test_the_relay_takes_up_its_work_after_a_lost_session_and_a_lost_broker(
+    servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
+) -> None:
+    handle = handler(pool, tmp_path)
+    nowhere = Producer(f"127.0.0.1:{free_ports(1)[0]}", prefix, client_id="test", send_seconds=1)
+    failing = Relay(database, nowhere)
+    task = asyncio.create_task(failing.run())
+    await handle(batch(people(3)))
+    with pytest.raises(Transient):
+        await nowhere.send_all([Outgoing(EVENTS, b"", b"", [])])
+    assert not await drained(pool), "nothing is deleted that no broker confirmed"
+    failing.close()
+    await task
+    await nowhere.close()
+
+    relay = Relay(database, producer)
+    task = asyncio.create_task(relay.run())
+    await until(lambda: drained(pool))
+    administrator = await asyncpg.connect(database)
+    await administrator.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()"
+    )
+    await administrator.close()
+    await pool.expire_connections()
+    await handle(batch(people(3, 3), 3))
+    await until(lambda: drained(pool))
+    relay.close()
+    await task
+    assert len(await published(servers.kafka, prefix + EVENTS)) == 6
