@@ -42,12 +42,14 @@ class Handler:
         mails = [received_of(record) for record in records]
         references = await self._keep(mails)
         ready: list[Outgoing] = []
+        size = 0
         for record, mail, reference in zip(records, mails, references, strict=True):
             value = await self._decided(mail, reference, setting)
             ready.append(Outgoing(DISPATCHED, record.key, value, _headers(record, mail)))
-            if sum(len(outgoing.value or b"") for outgoing in ready) > _SENT_AT_ONCE:
+            size += len(value)
+            if size > _SENT_AT_ONCE:
                 await self._producer.send_all(ready)
-                ready = []
+                ready, size = [], 0
         await self._producer.send_all(ready)
         metrics.stage_duration.labels("dispatch").observe(monotonic() - began)
 

@@ -15,7 +15,7 @@ from services.dispatcher.worker import JobFailed, Killed, Worker
 
 @pytest.fixture
 async def worker() -> AsyncIterator[Worker]:
-    built = Worker()
+    built = Worker(wall_seconds=120)  # a busy machine takes long over five seconds of CPU
     yield built
     await built.close()
 
@@ -33,20 +33,20 @@ async def test_what_burns_the_processor_is_ended_and_the_next_job_served(worker:
     assert await worker.run(bytes, 1) == b"\0"
 
 
-class TwoSeconds:
-    """A job of two seconds of CPU, made of what the other process knows as well."""
+class ThreeSeconds:
+    """A job of three seconds of CPU, made of what the other process knows as well."""
 
     def __reduce__(self) -> tuple[object, ...]:
         clock = "__import__('time').process_time"
-        return eval, (f"lambda t={clock}: next(b'' for began in [t()] for _ in iter(int, 1) if t() - began > 2.1)",)
+        return eval, (f"lambda t={clock}: next(b'' for began in [t()] for _ in iter(int, 1) if t() - began > 3.1)",)
 
     def __call__(self) -> bytes:
         raise NotImplementedError
 
 
 async def test_each_job_has_the_whole_budget(worker: Worker) -> None:
-    for _ in range(3):
-        assert await worker.run(TwoSeconds()) == b""
+    for _ in range(2):
+        assert await worker.run(ThreeSeconds()) == b""
 
 
 async def test_what_only_waits_is_ended_by_the_clock() -> None:
