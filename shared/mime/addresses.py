@@ -16,7 +16,8 @@ from shared.mime.model import Address
 
 _SIMPLE = re.compile(rb"(?:([A-Za-z0-9 .'-]{1,200}) )?<?([A-Za-z0-9._+=-]{1,64}@)([A-Za-z0-9.-]{1,200}[A-Za-z0-9])>?")
 _PLAIN = re.compile(rb"([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])")
-_SPECIAL = re.compile(rb'[\\"(),;:<>]')
+# encoded words are passed over: senders leave commas and colons in them
+_SPECIAL = re.compile(rb'=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?<>@"]*\?=|[\\"(),;:<>]')
 _SEPARATOR = re.compile(rb"[,;]")
 # the look-behind lets a match begin only where a run begins: a long run without @ would cost its square
 _BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@(?:\[[^\s"<>()\[\]]+\]|[^\s"<>()\[\]]+)')
@@ -74,7 +75,7 @@ def split(value: bytes) -> list[bytes]:
     quoted = angle = False
     for match in _SPECIAL.finditer(value):
         at = match.start()
-        if at < skip:
+        if at < skip or len(match[0]) > 1:
             continue
         char = match[0]
         if char == b"\\":

@@ -71,7 +71,7 @@ def block(raw: bytes, start: int, end: int, limits: Limits) -> Headers:
     defects: list[str] = []
     stop, body = _borders(raw, start, end)
     if stop - start > limits.header_block:
-        stop = raw.rfind(b"\n", start, start + limits.header_block) + 1 or start + limits.header_block
+        stop = _cut_block(raw, start, limits)
         defects.append("header_block_cut")
     values, missing_line = _split(raw[start:stop], limits, defects)
     if missing_line is not None:
@@ -81,6 +81,19 @@ def block(raw: bytes, start: int, end: int, limits: Limits) -> Headers:
         body = start
         defects.append("header_missing")
     return Headers(values, start, body, defects)
+
+
+def _cut_block(raw: bytes, start: int, limits: Limits) -> int:
+    """A line end, so that no address is cut in two, unless one line is longer than a field may be."""
+    stop = start + limits.header_block
+    line = raw.rfind(b"\n", start, stop) + 1
+    return line if stop - line <= limits.field else stop
+
+
+def _cut_value(value: bytes, limit: int) -> bytes:
+    """The first `limit` bytes up to a separator: half an address would be somebody else's."""
+    value = value[:limit]
+    return value[: max(value.rfind(b","), value.rfind(b" "), 0) or limit]
 
 
 def _borders(raw: bytes, start: int, end: int) -> tuple[int, int]:
@@ -168,7 +181,7 @@ def _store(fields: dict[str, list[bytes]], name: str, pieces: list[bytes], limit
         return
     value = b"".join([piece.rstrip(b"\r") for piece in pieces]).strip()
     if len(value) > limits.field:
-        value = value[: limits.field]
+        value = _cut_value(value, limits.field)
         _note(defects, "field_cut")
     fields.setdefault(name, []).append(value)
 

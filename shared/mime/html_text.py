@@ -16,6 +16,7 @@ _NOT_NESTING = frozenset(
         *("p", "li", "td", "tr", "th", "dt", "dd", "option", "thead", "tbody", "tfoot"),
     ]
 )
+_LIST_WEIGHT = 8  # each list indents all its lines
 _HIDDEN = ("script", "style", "head", "title")
 _BLOCK_END = re.compile(r"(?i)br|/?(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote|pre)")
 _BLANKS = re.compile(r"[ \t\r\f\v]+")
@@ -53,7 +54,8 @@ def _too_deep(source: str, limit: int) -> bool:
     for closing, name in _TAG.findall(source):
         if name.lower() in _NOT_NESTING:
             continue
-        depth = max(0, depth - 1) if closing else depth + 1
+        weight = _LIST_WEIGHT if name.lower() in ("ul", "ol") else 1
+        depth = max(0, depth - weight) if closing else depth + weight
         if depth > limit:
             return True
     return False

@@ -1,4 +1,5 @@
 """The ladder from the sender's label to text."""
+# ruff: noqa: N802  # a name carries the id of its threat
 
 import codecs
 
@@ -37,7 +38,7 @@ def body(data: bytes, label: str) -> str:
         ("iso-utf-8", "utf-8"),
     ],
 )
-def test_labels_of_mail_are_known_under_their_many_spellings(label, name):
+def test_labels_of_mail_are_known_under_their_many_spellings(label: str, name: str) -> None:
     assert codec(label) == name
 
 
@@ -57,11 +58,11 @@ def test_labels_of_mail_are_known_under_their_many_spellings(label, name):
         "",
     ],
 )
-def test_python_codecs_that_are_no_charsets_of_mail_are_never_reached(label):
+def test_python_codecs_that_are_no_charsets_of_mail_are_never_reached(label: str) -> None:
     assert codec(label) is None
 
 
-def test_every_codec_of_the_list_exists_in_python():
+def test_every_codec_of_the_list_exists_in_python() -> None:
     from shared.mime import charsets
 
     for name in [*charsets._KNOWN, *charsets._ALIASES.values()]:
@@ -69,44 +70,44 @@ def test_every_codec_of_the_list_exists_in_python():
         assert name in charsets._KNOWN
 
 
-def test_the_declared_charset_is_believed_when_it_fits():
+def test_the_declared_charset_is_believed_when_it_fits() -> None:
     assert body("Привет".encode("koi8-r"), "koi8-r") == "Привет"
     assert body("日本語".encode("euc-jp"), "euc-jp") == "日本語"
     assert body("中文€".encode("gb18030"), "gb2312") == "中文€"
 
 
-def test_a_wrong_label_gives_way_to_utf_8():
+def test_a_wrong_label_gives_way_to_utf_8() -> None:
     assert body("Ação".encode(), "us-ascii") == "Ação"
     assert body("Привет, мир".encode(), "iso-2022-jp") == "Привет, мир"
 
 
-def test_windows_characters_under_the_name_of_latin_1_are_read():
+def test_windows_characters_under_the_name_of_latin_1_are_read() -> None:
     assert body(b"\x93quoted\x94 \x80 5", "iso-8859-1") == "“quoted” € 5"
 
 
-def test_circled_digits_in_iso_2022_jp_are_read_as_windows_writes_them():
+def test_circled_digits_in_iso_2022_jp_are_read_as_windows_writes_them() -> None:
     assert body(b'\x1b$B-!-"\x1b(B ok \x1b$B$"\x1b(B', "iso-2022-jp") == "①② ok あ"
     assert body(b"\x1b$B-!\x1b(I1\x1b(B", "iso-2022-jp") == "①ｱ"
 
 
-def test_a_few_broken_characters_do_not_discredit_the_declared_charset():
+def test_a_few_broken_characters_do_not_discredit_the_declared_charset() -> None:
     text = "漢字仮名交じり文で書かれた長い文章です。" * 3
     assert body(text.encode("cp932") + b"\x81", "shift_jis").startswith(text)
 
 
-def test_the_charset_of_unlabelled_text_is_guessed():
+def test_the_charset_of_unlabelled_text_is_guessed() -> None:
     russian = "Здравствуйте, у меня не работает принтер, помогите пожалуйста. Спасибо большое!"
     assert body(russian.encode("cp1251"), "unknown-8bit") == russian
 
 
-def test_the_number_of_guesses_in_one_mail_is_bounded():
+def test_the_number_of_guesses_in_one_mail_is_bounded() -> None:
     part = b"--b\n\n" + "Здравствуйте, у меня не работает принтер".encode("cp1251") + b"\n"
     raw = b"Content-Type: multipart/mixed; boundary=b\n\n" + part * 5
     assert "charset_not_guessed" in parse(raw, Limits(guesses=2)).defects
     assert "charset_not_guessed" not in parse(raw, Limits(guesses=5)).defects
 
 
-def test_any_bytes_are_text_in_the_end():
+def test_any_bytes_are_text_in_the_end() -> None:
     noise = bytes(range(256)) * 4
     for label in ("utf-8", "utf-16", "utf-7", "iso-2022-kr", "hz", "big5", "cp1252", "none-such"):
         text = body(noise, label)
@@ -114,7 +115,7 @@ def test_any_bytes_are_text_in_the_end():
         assert "\0" not in text
 
 
-def test_C8_utf_7_is_read_in_a_body_that_declares_it_and_never_in_a_header():
+def test_C8_utf_7_is_read_in_a_body_that_declares_it_and_never_in_a_header() -> None:
     assert body(b"+AGEA4Q-", "utf-7") == "aá"
     mail = parse(b"Subject: =?utf-7?q?+ADw-script+AD4-?=\nFrom: =?utf-7?q?x+AEA-y?= <a@b.example>\n\n+ADw-")
     assert mail.subject == "=?utf-7?q?+ADw-script+AD4-?="
@@ -123,17 +124,17 @@ def test_C8_utf_7_is_read_in_a_body_that_declares_it_and_never_in_a_header():
     assert mail.sender.name == "=?utf-7?q?x+AEA-y?="
 
 
-def test_C2_lone_surrogates_leave_the_parser_as_replacement_characters():
+def test_C2_lone_surrogates_leave_the_parser_as_replacement_characters() -> None:
     assert body(b"a+2AA-b", "utf-7") == "a\ufffdb"
     assert body(b"a\xed\xa0\x80b", "utf-8").encode().decode()
 
 
-def test_a_byte_order_mark_is_no_text():
+def test_a_byte_order_mark_is_no_text() -> None:
     assert body(codecs.BOM_UTF8 + b"a", "utf-8") == "a"
     assert body("aé".encode("utf-16"), "utf-16") == "aé"
 
 
-def test_a_label_that_says_nothing_is_no_defect_and_an_unknown_one_is():
+def test_a_label_that_says_nothing_is_no_defect_and_an_unknown_one_is() -> None:
     decoder = Decoder(guesses=0)
     decoder.text(b"a", "x-unknown")
     assert decoder.defects == []

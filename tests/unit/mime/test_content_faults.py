@@ -1,4 +1,5 @@
 """Missing, doubled and absurd contents still make a mail."""
+# ruff: noqa: N802  # a name carries the id of its threat
 
 import hashlib
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,7 +15,7 @@ RECEIVED = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\n", b"\r\n\r\n", b"X: 1\n\n", b"\0", bytes(range(256))])
-def test_C3_a_mail_without_anything_is_a_mail(raw):
+def test_C3_a_mail_without_anything_is_a_mail(raw: bytes) -> None:
     mail = parse(raw)
     assert mail.sender is None
     assert mail.sender_source == "none"
@@ -24,7 +25,7 @@ def test_C3_a_mail_without_anything_is_a_mail(raw):
     assert {"sender_missing", "date_missing", "message_id_missing"} <= set(mail.defects)
 
 
-def test_C3_a_mail_that_is_only_an_attachment_has_no_text():
+def test_C3_a_mail_that_is_only_an_attachment_has_no_text() -> None:
     mail = parse(b"From: a@b.example\nContent-Type: application/pdf\n\n%PDF")
     assert (mail.text, mail.html, mail.attachments[0].content) == ("", "", b"%PDF")
 
@@ -48,19 +49,22 @@ def test_C3_a_mail_that_is_only_an_attachment_has_no_text():
         ("9" * 300, None),
     ],
 )
-def test_C6_a_date_is_read_tolerantly_and_its_absence_is_a_defect(written, read):
+def test_C6_a_date_is_read_tolerantly_and_its_absence_is_a_defect(written: str, read: object) -> None:
     mail = parse(f"Date: {written}\n\n".encode())
     assert mail.date == read
     assert ("date_unreadable" in mail.defects) == (read is None)
 
 
-def test_the_zone_of_a_date_is_kept():
+def test_the_zone_of_a_date_is_kept() -> None:
     date = parse(b"Date: Tue, 24 Nov 2026 09:30:00 -0330\n\n").date
     assert date is not None
     assert date.tzinfo == timezone(timedelta(hours=-3, minutes=-30))
 
 
-HEADER = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: s\r\nDate: Tue, 24 Nov 2026 09:30:00 -0300\r\nMessage-ID: <1@x>\r\n"
+HEADER = (
+    b"From: a@b.example\r\nTo: c@d.example\r\nSubject: s\r\n"
+    b"Date: Tue, 24 Nov 2026 09:30:00 -0300\r\nMessage-ID: <1@x>\r\n"
+)
 
 
 def key(raw: bytes, received: datetime = RECEIVED) -> str:
@@ -68,7 +72,7 @@ def key(raw: bytes, received: datetime = RECEIVED) -> str:
     return content_key(raw, parse(raw), received)
 
 
-def test_C5_two_deliveries_of_one_mail_agree_on_the_content_key():
+def test_C5_two_deliveries_of_one_mail_agree_on_the_content_key() -> None:
     first = b"Received: one\r\n" + HEADER + b"\r\nbody\r\n"
     second = b"Delivered-To: two\n" + HEADER.replace(b"\r\n", b"\n").replace(b"To: c", b"To:\n c") + b"\nbody\n\n\n"
     assert key(first) == key(second, RECEIVED + timedelta(hours=1))
@@ -85,12 +89,12 @@ def test_C5_two_deliveries_of_one_mail_agree_on_the_content_key():
         (b"To: c", b"Cc: c"),
     ],
 )
-def test_C4_other_content_under_the_same_message_id_has_another_key(old, new):
+def test_C4_other_content_under_the_same_message_id_has_another_key(old: bytes, new: bytes) -> None:
     raw = HEADER + b"\r\nbody\r\n"
     assert key(raw) != key(raw.replace(old, new))
 
 
-def test_C4_without_a_message_id_two_equal_alerts_are_two_mails():
+def test_C4_without_a_message_id_two_equal_alerts_are_two_mails() -> None:
     raw = HEADER.replace(b"Message-ID: <1@x>\r\n", b"") + b"\r\ndisk full\r\n"
     assert key(raw) == key(raw)
     assert key(raw) == key(raw, RECEIVED.astimezone(timezone(timedelta(hours=-3))))
@@ -107,11 +111,11 @@ def test_C4_without_a_message_id_two_equal_alerts_are_two_mails():
         (b"Subject: none\n", ""),
     ],
 )
-def test_the_conversation_root_is_named_by_the_header_alone(header, root):
+def test_the_conversation_root_is_named_by_the_header_alone(header: bytes, root: str) -> None:
     raw = header + b"\nbody"
     assert named_root(header_fields(raw)) == named_root(parse(raw)) == root
     assert conversation_root(parse(raw), "f" * 64) == (root or "f" * 64)
 
 
-def test_the_kafka_key_is_half_a_hash_in_hex():
+def test_the_kafka_key_is_half_a_hash_in_hex() -> None:
     assert kafka_key("a@x") == hashlib.sha256(b"a@x").hexdigest()[:32].encode()

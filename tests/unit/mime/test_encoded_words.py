@@ -36,21 +36,21 @@ def subject(value: str) -> str:
         ("=?x?", "=?x?"),
     ],
 )
-def test_words_are_decoded_wherever_they_stand_and_broken_ones_stay_as_written(written, text):
+def test_words_are_decoded_wherever_they_stand_and_broken_ones_stay_as_written(written: str, text: str) -> None:
     assert subject(written) == text
 
 
-def test_words_beyond_the_limit_stay_as_written():
+def test_words_beyond_the_limit_stay_as_written() -> None:
     mail = parse(b"Subject: " + b"=?utf-8?q?a?= " * 4 + b"\n\n", Limits(encoded_words=2))
     assert mail.subject == "aa =?utf-8?q?a?= =?utf-8?q?a?="
     assert "encoded_words_cut" in mail.defects
 
 
-def test_raw_8_bit_bytes_beside_a_word_are_read():
+def test_raw_8_bit_bytes_beside_a_word_are_read() -> None:
     assert parse("Subject: é =?utf-8?q?=C3=A9?=\n\n".encode()).subject == "é é"
 
 
-def test_a_long_subject_is_cut_and_marked():
+def test_a_long_subject_is_cut_and_marked() -> None:
     mail = parse(b"Subject: " + b"x" * 2000 + b"\n\n")
     assert mail.subject == "x" * 998
     assert "subject_cut" in mail.defects

@@ -1,4 +1,5 @@
 """Where the header ends and what its fields are."""
+# ruff: noqa: N802  # a name carries the id of its threat
 
 import pytest
 
@@ -7,37 +8,37 @@ from shared.mime.fields import header_fields
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_every_kind_of_line_end_is_read(end):
+def test_every_kind_of_line_end_is_read(end: bytes) -> None:
     raw = b"Subject: a" + end + b" folded" + end + b"From: a@b.example" + end + end + b"one" + end + b"two"
     mail = parse(raw)
     assert (mail.subject, mail.text) == ("a folded", "one\ntwo")
     assert mail.sender is not None
 
 
-def test_the_first_empty_line_ends_the_header_whichever_kind_it_is():
+def test_the_first_empty_line_ends_the_header_whichever_kind_it_is() -> None:
     assert parse(b"Subject: a\n\nX: 1\r\n\r\ntext").text == "X: 1\n\ntext"
     assert parse(b"Subject: a\r\n\r\nX: 1\n\ntext").text == "X: 1\n\ntext"
 
 
-def test_an_empty_line_far_behind_in_the_other_line_end_is_not_taken_for_the_first():
+def test_an_empty_line_far_behind_in_the_other_line_end_is_not_taken_for_the_first() -> None:
     raw = b"Subject: a\nX: " + b"x" * 65_500 + b"\n\nfirst\r\n\r\nsecond"
     assert parse(raw).text == "first\n\nsecond"
 
 
 @pytest.mark.parametrize("before", [b"\r\n\r\n", b"\n", b" \t\n", b"From ana Tue Nov 24 2026\n", b"\n>From x y\n"])
-def test_C7_blank_lines_and_an_mbox_line_before_the_header_are_skipped(before):
+def test_C7_blank_lines_and_an_mbox_line_before_the_header_are_skipped(before: bytes) -> None:
     mail = parse(before + b"Subject: s\n\ntext")
     assert (mail.subject, mail.text) == ("s", "text")
 
 
-def test_C7_a_junk_line_is_broken_folding_and_does_not_end_the_header():
+def test_C7_a_junk_line_is_broken_folding_and_does_not_end_the_header() -> None:
     mail = parse(b"Subject: one\njunk line\nFrom: a@b.example\n\ntext")
     assert (mail.subject, mail.text) == ("one junk line", "text")
     assert mail.sender is not None
     assert "header_junk_line" in mail.defects
 
 
-def test_C7_a_forgotten_empty_line_before_a_boundary_ends_the_header():
+def test_C7_a_forgotten_empty_line_before_a_boundary_ends_the_header() -> None:
     mail = parse(
         b"Subject: s\nContent-Type: multipart/mixed; boundary=b\n--b\nContent-Type: text/plain\n\nhello\n--b--\n"
     )
@@ -45,31 +46,31 @@ def test_C7_a_forgotten_empty_line_before_a_boundary_ends_the_header():
     assert "header_end_missing" in mail.defects
 
 
-def test_a_blank_before_the_colon_belongs_to_no_name():
+def test_a_blank_before_the_colon_belongs_to_no_name() -> None:
     assert parse(b"Subject : s\nFrom\t: a@b.example\n\n").subject == "s"
 
 
-def test_text_without_any_field_is_the_body():
+def test_text_without_any_field_is_the_body() -> None:
     mail = parse(b"just some words\n\nand more")
     assert mail.text == "just some words\n\nand more"
     assert "header_missing" in mail.defects
 
 
-def test_fields_are_kept_raw_in_their_order_under_lower_case_names():
+def test_fields_are_kept_raw_in_their_order_under_lower_case_names() -> None:
     headers = header_fields(b"Received: a\nX-Loop: 1\nreceived: b\n\nReceived: c")
     assert headers.fields == {"received": [b"a", b"b"], "x-loop": [b"1"]}
     assert headers.first("x-none") is None
     assert headers.all("received") == [b"a", b"b"]
 
 
-def test_header_access_is_decoded_and_on_one_line():
+def test_header_access_is_decoded_and_on_one_line() -> None:
     mail = parse(b"Auto-Submitted: auto-replied\nX-A: =?utf-8?q?=C3=A1=0D=0Ab?=\nX-A: two\n\n")
     assert mail.header("Auto-Submitted") == "auto-replied"
     assert mail.header("x-none") is None
     assert mail.headers_all("X-A") == ["á b", "two"]
 
 
-def test_subject_from_and_message_id_take_the_first_of_two():
+def test_subject_from_and_message_id_take_the_first_of_two() -> None:
     mail = parse(
         b"Subject: 1\nSubject: 2\nMessage-ID: <1@x>\nMessage-ID: <2@x>\nFrom: a@b.example\nFrom: c@d.example\n\n"
     )
@@ -78,7 +79,7 @@ def test_subject_from_and_message_id_take_the_first_of_two():
     assert mail.sender.address == "a@b.example"
 
 
-def test_a_header_block_and_a_field_beyond_their_limits_are_cut_and_marked():
+def test_a_header_block_and_a_field_beyond_their_limits_are_cut_and_marked() -> None:
     limits = Limits(header_block=1000, field=100, fields=5)
     long = parse(b"Subject: " + b"x" * 300 + b"\nFrom: a@b.example\n\ntext", limits)
     assert (long.subject, long.text) == ("x" * 100, "text")
@@ -91,7 +92,7 @@ def test_a_header_block_and_a_field_beyond_their_limits_are_cut_and_marked():
     assert "fields_cut" in many.defects
 
 
-def test_the_fast_and_the_tolerant_way_read_the_same_fields():
+def test_the_fast_and_the_tolerant_way_read_the_same_fields() -> None:
     block = b"A: 1\nB: 2\n folded\r\n\tagain\nC:\nA: 3\n"
     ordinary = header_fields(block + b"\n").fields
     tolerant = header_fields(block + b"junk\n\n").fields

@@ -1,4 +1,5 @@
 """Transfer encodings, parameters and file names."""
+# ruff: noqa: N802  # a name carries the id of its threat
 
 import base64
 import binascii
@@ -30,7 +31,7 @@ def attachment(disposition: bytes, content_type: bytes = b"application/octet-str
         (b"!!!", b""),
     ],
 )
-def test_base64_is_read_as_far_as_it_can_be(written, read):
+def test_base64_is_read_as_far_as_it_can_be(written: bytes, read: bytes) -> None:
     assert transfer.base64(written) == read
 
 
@@ -46,11 +47,11 @@ def test_base64_is_read_as_far_as_it_can_be(written, read):
         (b"=e9=E9", b"\xe9\xe9"),
     ],
 )
-def test_quoted_printable_is_read_as_far_as_it_can_be(written, read):
+def test_quoted_printable_is_read_as_far_as_it_can_be(written: bytes, read: bytes) -> None:
     assert transfer.quoted_printable(written) == read
 
 
-def test_uuencode_with_wrong_padding_and_missing_end_is_read():
+def test_uuencode_with_wrong_padding_and_missing_end_is_read() -> None:
     data = bytes(range(256)) * 2
     lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
     encoded = b"text before\nbegin 644 a b.bin\n" + b"".join(lines)
@@ -59,7 +60,7 @@ def test_uuencode_with_wrong_padding_and_missing_end_is_read():
     assert transfer.uuencoded(b"begin 644 x\n#86)C~~~~\nend\n") == b"abc"
 
 
-def test_an_unknown_encoding_leaves_the_bytes_as_they_are():
+def test_an_unknown_encoding_leaves_the_bytes_as_they_are() -> None:
     assert parse(b"Content-Transfer-Encoding: x-yenc\n\n=3D").text == "=3D"
     assert parse(b"Content-Transfer-Encoding: Quoted-Printable (comment)\n\n=3D").text == "="
     assert parse(b'Content-Transfer-Encoding: "base64"\n\nYQ==').text in ("a", "YQ==")
@@ -67,7 +68,7 @@ def test_an_unknown_encoding_leaves_the_bytes_as_they_are():
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 56, 57, 58, 1000])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_the_size_of_an_attachment_is_exact_without_decoding(size, end):
+def test_the_size_of_an_attachment_is_exact_without_decoding(size: int, end: bytes) -> None:
     encoded = base64.encodebytes(b"x" * size).replace(b"\n", end)
     raw = end.join([b"Content-Type: a/b", b"Content-Transfer-Encoding: base64", b"", b""]) + encoded
     (part,) = parse(raw).attachments
@@ -99,11 +100,11 @@ def test_the_size_of_an_attachment_is_exact_without_decoding(size, end):
         (b"", ""),
     ],
 )
-def test_file_names_are_read_in_every_spelling(written, name):
+def test_file_names_are_read_in_every_spelling(written: bytes, name: str) -> None:
     assert attachment(written) == name
 
 
-def test_the_name_of_the_content_type_stands_in_for_a_missing_filename():
+def test_the_name_of_the_content_type_stands_in_for_a_missing_filename() -> None:
     assert attachment(b"", b"a/b; name=x.bin") == "x.bin"
     assert attachment(b"", b"a/b; name*=utf-8''%C3%A9") == "é"
     assert attachment(b"; filename=y", b"a/b; name=x") == "y"
@@ -122,17 +123,17 @@ def test_the_name_of_the_content_type_stands_in_for_a_missing_filename():
         ("=?utf-8?q?a=2Fb=0D=0Ac?=", "a_b c"),
     ],
 )
-def test_I6_a_hostile_file_name_is_harmless_data(written, name):
+def test_I6_a_hostile_file_name_is_harmless_data(written: str, name: str) -> None:
     assert attachment(f'; filename="{written}"'.encode()) == name
 
 
-def test_I2_line_ends_quotes_and_commas_in_names_stay_on_one_line():
+def test_I2_line_ends_quotes_and_commas_in_names_stay_on_one_line() -> None:
     mail = parse(b"From: =?utf-8?q?a=0D=0A=22=2Cb?= <a@b.example>\n\n")
     assert mail.sender is not None
     assert mail.sender.name == 'a ",b'
 
 
-def test_C11_duplicate_empty_and_overlong_names_are_all_kept():
+def test_C11_duplicate_empty_and_overlong_names_are_all_kept() -> None:
     part = b"--b\nContent-Disposition: attachment; filename=%s\n\nx\n"
     names = [b"same.txt", b"same.txt", b'""', b"x" * 300 + b".tar.gz", "é".encode() * 200 + b".pdf", b"y" * 400]
     mail = parse(b"Content-Type: multipart/mixed; boundary=b\n\n" + b"".join(part % name for name in names) + b"--b--")
@@ -144,6 +145,6 @@ def test_C11_duplicate_empty_and_overlong_names_are_all_kept():
     assert len({(attachment.offset, attachment.length) for attachment in mail.attachments}) == 6
 
 
-def test_C8_of_two_content_types_and_two_equal_parameters_the_first_counts():
+def test_C8_of_two_content_types_and_two_equal_parameters_the_first_counts() -> None:
     assert parse(b"Content-Type: text/html\nContent-Type: text/plain\n\n<p>x").html == "<p>x"
     assert parse(b"Content-Type: text/plain; charset=koi8-r; charset=utf-8\n\n\xd0").text == "п"
