@@ -11,7 +11,7 @@ def day_of(moment: datetime, zone: ZoneInfo) -> date:
 
 def ticket_number(day: date, system_id: str, counter: int) -> str:
     """Number of the day's ticket `counter` (from 1); the counter has at least five digits."""
-    digits = f"{day:%Y%m%d}{system_id}{counter:05d}"
+    digits = f"{day.isoformat().replace('-', '')}{system_id}{counter:05d}"
     return f"{digits}{check_digit(digits)}"
 
 
@@ -20,6 +20,6 @@ def check_digit(digits: str) -> int:
 
     A product of two digits counts as it is, unlike in the Luhn formula.
     """
-    total = sum(int(digit) * (1 + position % 2) for position, digit in enumerate(digits))
+    total = sum(map(int, digits)) + sum(map(int, digits[1::2]))
     check = 10 - total % 10
     return 1 if check == 10 else check
