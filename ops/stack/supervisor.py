@@ -1,4 +1,4 @@
-"""Starts processes, waits until each answers, stops them in reverse, leaves none behind.
+"""Starts processes, waits until each answers, stops services before servers, leaves none behind.
 
 Each child leads a session of its own (Ctrl-C reaches us alone, and a signal to its group reaches what it
 forked), writes to a log file opened by us (an unread pipe would stop it) and is known to the guard, which
@@ -75,8 +75,9 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in reversed(list(self._children)):
-            await self.stop(name)
+        services = [name for name, child in self._children.items() if child.service.restart]
+        await asyncio.gather(*(self.stop(name) for name in services))  # they drain while the servers still answer
+        await asyncio.gather(*(self.stop(name) for name in list(self._children)))
         if self._guard is not None and self._guard.stdin is not None:
             self._guard.stdin.close()
             await self._guard.wait()
