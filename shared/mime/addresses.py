@@ -17,7 +17,8 @@ from shared.mime.model import Address
 _SIMPLE = re.compile(rb"(?:([A-Za-z0-9 .'-]{1,200}) )?<?([A-Za-z0-9._+=-]{1,64}@)([A-Za-z0-9.-]{1,200}[A-Za-z0-9])>?")
 _PLAIN = re.compile(rb"([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])")
 # encoded words are passed over: senders leave commas and colons in them
-_SPECIAL = re.compile(rb'=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?<>@"]*\?=|[\\"(),;:<>]')
+_WORD = re.compile(rb"=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?]*\?=")
+_SPECIAL = re.compile(rb'=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?<>"]*\?=|[\\"(),;:<>]')
 _SEPARATOR = re.compile(rb"[,;]")
 # the look-behind lets a match begin only where a run begins: a long run without @ would cost its square
 _BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@(?:\[[^\s"<>()\[\]]+\]|[^\s"<>()\[\]]+)')
@@ -105,12 +106,13 @@ def _ended(items: list[bytes], value: bytes, start: int, at: int) -> int:
 
 
 def _mailbox(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
-    found = _read(item, decoder, limits)
-    if found is None and b"=?" in item:
-        # some senders encode the whole item, address included
-        whole = encoded_words.decode(item, decoder, limits.encoded_words)
-        found = _read(whole.encode("utf-8", "replace"), decoder, limits)
-    return found
+    if b"=?" not in item:
+        return _read(item, decoder, limits)
+    if b"@" in _WORD.sub(b"", item) and (found := _read(item, decoder, limits)):
+        return found
+    # some senders encode the whole item, address included
+    whole = encoded_words.decode(item, decoder, limits.encoded_words)
+    return _read(whole.encode("utf-8", "replace"), decoder, limits)
 
 
 def _read(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:

@@ -48,6 +48,7 @@ def to(value: str | bytes) -> list[tuple[str, str]]:
         ("root, <>, @, a@, @b", []),
         (",,;, a@b.example ,;", [("", "a@b.example")]),
         ("=?utf-8?q?Lima,_Ana:_x?= <a@b.example>", [("Lima, Ana: x", "a@b.example")]),
+        ("=?utf-8?q?Ana_<a@b.example>?=", [("Ana", "a@b.example")]),
         ("", []),
     ],
 )

@@ -138,13 +138,13 @@ def test_noise_is_a_mail(raw: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=60).map(b"".join))
-@settings(BOUNDED, max_examples=600)
+@settings(BOUNDED, max_examples=250)
 def test_any_heap_of_the_pieces_of_mail_is_a_mail(raw: bytes) -> None:
     check(raw)
 
 
 @given(st.randoms(use_true_random=False))
-@settings(BOUNDED, max_examples=300)
+@settings(BOUNDED, max_examples=150)
 def test_any_mutation_of_a_known_mail_is_a_mail(chance: random.Random) -> None:
     known = sorted(CORPUS.glob("*.eml"))
     raw = bytearray(chance.choice(known).read_bytes()[:4000])
@@ -164,7 +164,7 @@ def test_any_mutation_of_a_known_mail_is_a_mail(chance: random.Random) -> None:
 
 
 @given(st.integers(0, 3000))
-@settings(BOUNDED, max_examples=60)
+@settings(BOUNDED, max_examples=25)
 def test_any_beginning_of_a_known_mail_is_a_mail(size: int) -> None:
     for path in sorted(CORPUS.glob("*.eml"))[:: 1 + size % 5]:
         check(path.read_bytes()[:size])
@@ -224,7 +224,7 @@ def of_the_standard_library(raw: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 @given(well_formed())
-@settings(BOUNDED, max_examples=150)
+@settings(BOUNDED, max_examples=60)
 def test_of_well_formed_mail_the_same_is_read_as_by_the_standard_library(
     made: tuple[bytes, list[str], list[bytes]],
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from shared.mime import Mail, parse
 from shared.mime.fields import header_fields
 
-BOUND = 3.0
+BOUND = 5.0
 T = TypeVar("T")
 
 
@@ -97,7 +97,7 @@ def test_B7_two_hundred_thousand_semicolons_in_content_type_are_read_past() -> N
 )
 def test_B8_a_hundred_thousand_quotes_and_their_like_in_an_address_field_are_decided(piece: bytes) -> None:
     for end in (b"", b" a@b.example", b"@", b" @ <x"):
-        decided(b"From: " + piece * 100_000 + b"\nTo: " + piece * (65_000 // len(piece)) + end + b"\n\ntext")
+        decided(b"From: " + piece * (20_000 // len(piece)) + b"\nTo: " + piece * 100_000 + end + b"\n\ntext")
 
 
 def test_B9_comments_nested_two_thousand_deep_are_no_recursion() -> None:
