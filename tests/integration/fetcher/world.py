@@ -30,7 +30,7 @@ from shared.topics import DEAD_LETTERS, RECEIVED
 from shared.wire import decode_dead_letter, decode_received
 from tests.servers import Servers
 
-DEADLINE = 30.0
+DEADLINE = 60.0  # two busy cores
 
 
 async def until(ready: Callable[[], Any], seconds: float = DEADLINE) -> Any:
