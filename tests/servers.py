@@ -108,7 +108,7 @@ async def start(*, wanted: Wanted = ALL, kafka: str | None = None, postgres: str
 async def _start(wanted: Wanted, kafka: str | None, postgres: str | None) -> Started:
     folder = Path(tempfile.mkdtemp(prefix="carteiro-test-"))
     settings = StackSettings.model_validate(
-        {"data": folder, "fsync": False, "CARTEIRO_KAFKA": kafka, "CARTEIRO_POSTGRES": postgres}
+        {"data": folder, "short_lived": True, "CARTEIRO_KAFKA": kafka, "CARTEIRO_POSTGRES": postgres}
     ).with_free_ports()
     async with contextlib.AsyncExitStack() as exits:
         exits.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -8,13 +8,17 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from ops.complaints import status_of
 from ops.stack.demo import demonstrate, pasted
 from ops.stack.failures import Misconfigured, StackError, from_os_error
-from ops.stack.installation import CUSTOMER, SUPPORT, Installation, announced, command, prepare
+from ops.stack.installation import CUSTOMER, SUPPORT, Installation, announced, prepare
 from ops.stack.servers import ALL, Servers, serve
 from ops.stack.settings import StackSettings
 from ops.stack.supervisor import Supervisor
 from shared.clock import monotonic
+from shared.kafka_admin import apply_topics
+from shared.migrations import migrate
+from shared.settings import Settings
 
 MISCONFIGURED = 78
 
@@ -41,6 +45,8 @@ def up(once: bool, desk: Path | None) -> None:
     except OSError as error:
         print(from_os_error(error), file=sys.stderr)
         status = 1
+    except Exception as error:  # noqa: BLE001  # unknown ones are raised again inside
+        status = status_of(error)
     sys.exit(status)
 
 
@@ -94,12 +100,12 @@ def _judge(installation: Installation) -> None:
 
 async def _start_services(supervisor: Supervisor, installation: Installation, servers: Servers) -> None:
     """Schema and topics first: a service is not ready without them."""
-    began = monotonic()
-    environment = installation.environment(servers)
+    began, known = monotonic(), Settings()
+    replicas = known.kafka_replicas if installation.settings.kafka else 1
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(supervisor.run("migrate", command("migrate"), environment))
-            group.create_task(supervisor.run("topics", command("topics", "apply"), environment))
+            group.create_task(migrate(servers.postgres))
+            group.create_task(apply_topics(servers.kafka, known.prefix, replicas))
         say("schema and topics", monotonic() - began)
         began = monotonic()
         services = installation.services(servers)

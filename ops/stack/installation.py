@@ -64,7 +64,7 @@ class Installation:
         return [
             Service(
                 name=name,
-                argv=command("run", name),
+                argv=[sys.executable, "-m", "ops.cli", "run", name],
                 ready=partial(ready.http, port, "/readyz"),
                 environment={**shared, "CARTEIRO_HTTP": f"{HOST}:{port}"},
                 grace=50,  # longer than a service's own drain
@@ -94,11 +94,6 @@ def prepare(settings: StackSettings, desk: Path | None) -> Installation:
     answer = (DEMO / "recebido.txt").read_text(encoding="utf-8")
     written.with_name("recebido.txt").write_text(answer, encoding="utf-8")
     return Installation(settings, written, demonstration=True, password=password)
-
-
-def command(*words: str) -> list[str]:
-    """`carteiro …` with this Python."""
-    return [sys.executable, "-m", "ops.cli", *words]
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ def _service(settings: StackSettings, program: list[str], data: Path) -> Service
         "listen_addresses": HOST,
         "shared_preload_libraries": "pg_stat_statements",
         "max_connections": str(MAX_CONNECTIONS),
-        "fsync": "on" if settings.fsync else "off",
+        "fsync": "off" if settings.short_lived else "on",
     }
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return Service(

@@ -19,7 +19,7 @@ class StackSettings(BaseSettings):
     data: Path = Path("var")
     maven: str | None = None  # another address of the Java registry, e.g. a mirror
     postgres_bin: Path | None = None  # a folder with postgres and initdb
-    fsync: bool = True  # off in tests: the machine does not lose power between two of them
+    short_lived: bool = False  # tests: quick to start rather than quick for long, nothing survives a power cut
 
     postgres_port: int = 15432
     kafka_port: int = 19092

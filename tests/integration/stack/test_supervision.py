@@ -38,7 +38,7 @@ FAST: Wanted = frozenset({"postgres"})
 
 
 def on(data: Path) -> StackSettings:
-    return StackSettings(data=data, fsync=False).with_free_ports()
+    return StackSettings(data=data, short_lived=True).with_free_ports()
 
 
 def quiet(what: str, seconds: float) -> None:
