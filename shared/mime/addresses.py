@@ -14,11 +14,15 @@ from shared.mime.clean import one_line
 from shared.mime.limits import Limits
 from shared.mime.model import Address
 
-_SIMPLE = re.compile(rb"(?:([A-Za-z0-9 .'-]{1,200}) )?<?([A-Za-z0-9._+=-]{1,64}@)([A-Za-z0-9.-]{1,200}[A-Za-z0-9])>?")
+_SIMPLE = re.compile(
+    rb"(?:([A-Za-z0-9 .'-]{1,200}|(?:=\?[\w-]{1,40}\?[bBqQ]\?[\w=+/.-]{0,90}\?=[ \t]*){1,9}) ?(?=<))?"
+    rb"<?([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])>?"
+)
 _PLAIN = re.compile(rb"([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])")
 # encoded words are passed over: senders leave commas and colons in them
 _WORD = re.compile(rb"=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?]*\?=")
 _SPECIAL = re.compile(rb'=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?<>"]*\?=|[\\"(),;:<>]')
+_AWKWARD = re.compile(rb'["\\();:]')
 _SEPARATOR = re.compile(rb"[,;]")
 # the look-behind lets a match begin only where a run begins: a long run without @ would cost its square
 _BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@(?:\[[^\s"<>()\[\]]+\]|[^\s"<>()\[\]]+)')
@@ -33,15 +37,14 @@ def scan(values: list[bytes], decoder: Decoder, limits: Limits, field: str) -> l
     """Addresses of all fields of one name in their order, at most `limits.addresses` (else defect `<field>_cut`)."""
     found: list[Address] = []
     for value in values:
-        if simple := _simple(value):
-            found.append(simple)
-            continue
         pending = b""
-        for item in split(value):
+        # most fields need no care; a comma inside angles breaks its item, and the pieces join again
+        for item in split(value) if _AWKWARD.search(value) else value.split(b","):
             if len(found) >= limits.addresses:
                 decoder.note(f"{field}_cut")
                 return found
-            address = _mailbox(pending + item, decoder, limits)
+            address = _simple(item.strip(), decoder, limits) if not pending else None
+            address = address or _mailbox(pending + item, decoder, limits)
             if address is None:
                 # a piece of a name broken at an unquoted comma: it belongs to the next item
                 pending = pending + item + b"," if _piece(item) and len(pending) < limits.address else b""
@@ -55,14 +58,12 @@ def _piece(item: bytes) -> bool:
     return b"@" not in item and item.strip() != b""
 
 
-def _simple(value: bytes) -> Address | None:
-    """The one address of a field without anything special in it, as most are; None for all others."""
-    match = _SIMPLE.fullmatch(value)
-    if match is None or (b"<" in value) != value.endswith(b">") or (match[1] and b"<" not in value):
+def _simple(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
+    """An item without anything special in it, as most are; None for all others."""
+    match = _SIMPLE.fullmatch(item)
+    if match is None or (b"<" in item) != item.endswith(b">"):
         return None
-    if b".@" in match[2] or match[2].startswith(b".") or b"  " in value or match[3].startswith(b"."):
-        return None
-    name = match[1].decode("ascii").strip() if match[1] else ""
+    name = _shown(match[1], decoder, limits) if match[1] else ""
     return Address(name, match[2].decode("ascii") + match[3].decode("ascii").lower())
 
 
