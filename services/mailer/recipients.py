@@ -70,9 +70,10 @@ def _rule(fact: ArticleFact) -> AutoResponseType:
 
 
 def notifications_for(fact: ArticleFact, desk: Desk) -> list[Notification]:
-    """The agents who are told. Silent: backfill, loops, mail from an address of ours. Automatic mail is told, but
-    not to the agent it comes from: his absence note would answer the notification, and be notified, for ever."""
-    if fact.origin is Origin.BACKFILL or fact.kind is Kind.LOOP:
+    """The agents who are told. Silent: backfill, loops, mail from an address of ours, and bounces, which may be those
+    of notifications. Other automatic mail is told, but not to the agent it comes from: his absence note would answer
+    the notification, and be notified, for ever."""
+    if fact.origin is Origin.BACKFILL or fact.kind in (Kind.LOOP, Kind.BOUNCE):
         return []
     author = fact.sender.address.lower()
     if author in desk.own_addresses:

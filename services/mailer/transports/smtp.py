@@ -28,6 +28,7 @@ from shared.desk.secret_files import SecretError, read_secret
 
 _TOO_LARGE = 552  # at MAIL, to the announced size: the mail's fault, not the account's
 _SERVICE_CLOSING = 421
+_BAD_SEQUENCE = 503
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ class SmtpTransport:
         except ValueError:  # the library finds the address unsafe; nothing was sent
             return Outcome(Result.REFUSED, word="address")
         except SMTPResponseException as error:
-            outcome = _reply(error)
             await self._reset(error.code)
+            if _sender_refused(error):
+                raise AccountFault("sender_refused") from error
+            outcome = _reply(error)
         except (SMTPException, OSError, TimeoutError) as error:
             self._drop()
             outcome = _silence(error, in_data=self._in_data)
@@ -86,25 +89,15 @@ class SmtpTransport:
     async def _envelope(self, sender: str, recipient: str, size: int) -> None:
         if self._client is not None:
             try:
-                await self._mail(self._client, sender, size)
+                await _mail(self._client, sender, size)
             except (SMTPServerDisconnected, SMTPSenderRefused) as error:
                 if isinstance(error, SMTPSenderRefused) and error.code != _SERVICE_CLOSING:
                     raise
                 self._drop()  # it was idle for too long: no fault, once more on a new connection
         if self._client is None:
             self._client = await self._open()
-            await self._mail(self._client, sender, size)
+            await _mail(self._client, sender, size)
         await self._client.rcpt(recipient, encoding="ascii")
-
-    async def _mail(self, client: aiosmtplib.SMTP, sender: str, size: int) -> None:
-        options = [f"size={size}"] if client.supports_extension("size") else []
-        try:
-            await client.mail(sender, options=options, encoding="ascii")
-        except SMTPSenderRefused as error:
-            if error.code >= 500 and error.code != _TOO_LARGE:
-                await self._reset(error.code)
-                raise AccountFault("sender_refused") from error
-            raise
 
     async def _open(self) -> aiosmtplib.SMTP:
         outbound = self._server.outbound
@@ -148,6 +141,19 @@ class SmtpTransport:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+async def _mail(client: aiosmtplib.SMTP, sender: str, size: int) -> None:
+    options = [f"size={size}"] if client.supports_extension("size") else []
+    await client.mail(sender, options=options, encoding="ascii")
+
+
+def _sender_refused(error: SMTPResponseException) -> bool:
+    """The sender is the account's matter. Some servers refuse it only at RCPT: by its enhanced code (RFC 3463: 5.1.7,
+    5.1.8), or by 503, because they take a null one for none."""
+    if isinstance(error, SMTPSenderRefused):
+        return error.code >= 500 and error.code != _TOO_LARGE
+    return error.code == _BAD_SEQUENCE or error.message.startswith(("5.1.7 ", "5.1.8 "))
 
 
 async def _login(client: aiosmtplib.SMTP, user: str, password: str) -> None:

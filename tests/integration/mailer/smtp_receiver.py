@@ -23,6 +23,7 @@ class Receiver:
     port: int = 0
     mails: list[tuple[str, bytes]] = field(default_factory=list)
     tried: Counter[str] = field(default_factory=Counter)
+    null_sender_is_none: bool = False
     logins: int = 0
     connections: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,6 +47,8 @@ class Receiver:
             return "550 5.1.1 no such user"
         if local.startswith("defer-2") and self.tried[address] <= 2:
             return "451 4.7.1 later"
+        if self.null_sender_is_none and envelope.mail_from in ("", "<>", None):
+            return "503 MAIL must come before RCPT"
         if local.startswith("bye"):
             return "421 4.3.2 closing"
         if local.startswith("hang"):

@@ -190,6 +190,17 @@ async def test_a_stop_finishes_what_is_in_hand_and_leaves_the_rest_queued(world:
     assert states.count("sent") == len(receiver.mails)
 
 
+async def test_a_server_that_refuses_the_sender_uses_up_no_mail(world: Make, receiver: Receiver) -> None:
+    receiver.null_sender_is_none = True
+    found = await world(smtp(receiver))
+    async with found.running():
+        await queue(found, "a@kunde.example")
+        await until(lambda: found.faults() >= 2)
+        receiver.null_sender_is_none = False
+        await until(lambda: is_state(found, "a@kunde.example", "sent"))
+    assert (await found.row("a@kunde.example"))["attempts"] == 1
+
+
 async def test_without_an_outbound_account_mails_are_recorded_and_not_sent(world: Make) -> None:
     found = await world({})
     async with found.running():

@@ -43,7 +43,14 @@ def test_what_the_database_cannot_hold_is_replaced() -> None:
     assert (answer.recipient, answer.reason) == ("a?b", "invalid_address")
 
 
-def test_the_null_sender_is_on_every_envelope_and_the_account_is_the_addresses_own() -> None:
+def test_the_sender_is_null_unless_the_account_cannot_have_it() -> None:
+    assert {row.envelope_from for row in rows(created())} == {""}
+    outbound = {"padrao": {"type": "smtp", "host": "a.example", "default": True, "null_sender": False}}
+    found = rows(created(), with_=desk(outbound=outbound))
+    assert [row.envelope_from for row in found] == ["suporte@empresa.example", *["chamados@empresa.example"] * 2]
+
+
+def test_a_mail_leaves_by_the_account_of_its_address() -> None:
     outbound = {
         "padrao": {"type": "smtp", "host": "a.example", "default": True},
         "outro": {"type": "smtp", "host": "b.example"},
@@ -51,7 +58,6 @@ def test_the_null_sender_is_on_every_envelope_and_the_account_is_the_addresses_o
     addresses = {"suporte@empresa.example": {"name": "S", "queue": "suporte", "outbound": "outro"}}
     found = rows(created(), with_=desk(outbound=outbound, system_addresses=addresses))
     assert [row.account for row in found] == ["outro", "padrao", "padrao"]
-    assert {row.envelope_from for row in found} == {""}
 
 
 def test_only_answers_that_may_go_out_are_counted() -> None:

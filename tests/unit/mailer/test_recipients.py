@@ -39,6 +39,8 @@ def test_a_queue_this_desk_does_not_know_is_the_default_one() -> None:
         (created(queue="muda"), []),
         (created(kind=Kind.AUTOMATIC), ["new_ticket ana pt-BR", "new_ticket bruno en"]),
         (created(kind=Kind.LOOP), []),
+        (created(kind=Kind.BOUNCE), []),
+        (added(kind=Kind.BOUNCE), []),
         (created(origin=Origin.BACKFILL), []),
         (created(sender=Party("", "Suporte@empresa.example")), []),
         (created(sender=Party("", "chamados@empresa.example")), []),
