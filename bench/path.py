@@ -90,7 +90,7 @@ async def measure(count: int) -> None:
                 mails = mix(min(MAILBOX, count - n * MAILBOX), box, made.domain, n * MAILBOX)
                 await asyncio.to_thread(made.deliver, mails, box)
             print(f"  {count} mails in {boxes} mailboxes; starting the fetcher")
-            stack = {name: psutil.Process(pid) for name, pid in supervisor.running().items()}
+            stack = {name: psutil.Process(pid) for name, pid in supervisor.running.items()}
             began = monotonic()
             made.start("fetcher")
             parts = {name: psutil.Process(process.pid) for name, process in made.processes.items()} | stack

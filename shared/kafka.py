@@ -72,8 +72,7 @@ class Consumer:
             allow_auto_create_topics=False,
             apply_types=False,
             graceful_timeout=GRACEFUL_SECONDS,
-            logger=logging.getLogger("faststream"),
-            log_level=logging.DEBUG,
+            logger=None,  # it prints tracebacks, and a database's error carries the row's values; we say it below
             retry_backoff_ms=1000,
         )
         instance = self.settings.instance
@@ -148,7 +147,10 @@ class Consumer:
                 return
             await self.policy.run(records)
             await self._commit(message)
-        except BatchFailed:
+        except BatchFailed as failed:
+            log.warning(
+                "the batch comes again", extra=fields(action="batch_again", topic=self.topic, cause=str(failed))
+            )
             if self.policy.fuse.open:
                 self._pause()
             raise

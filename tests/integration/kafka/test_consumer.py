@@ -126,6 +126,15 @@ async def test_one_poison_record_is_set_aside_and_the_rest_goes_on(installation:
     assert set(reader.handled) == numbers(0, 100) - {b"50"}
 
 
+async def test_a_header_that_is_not_utf8_reaches_the_handler_as_it_is(installation: Installation) -> None:
+    await installation.producer.send_all([Outgoing(EVENTS, b"k", b"v", [("subject", b"\xff\xfe")])])
+    seen: list[Record] = []
+    reader = Reader(seen.append)
+    async with running(reader.consumer(installation.settings)):
+        await until(lambda: reader.handled == [b"v"])
+    assert seen[0].header("subject") == b"\xff\xfe"
+
+
 async def test_a_batch_that_failed_comes_again_until_it_passes(installation: Installation) -> None:
     await installation.send(0, 20)
     attempts = 0
