@@ -1,6 +1,7 @@
 """What the four services run with: secrets, desk, environment; and `stack.env`, which tells others of it."""
 
 import contextlib
+import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def prepare(settings: StackSettings, desk: Path | None) -> Installation:
     passwords.ensure(kept, "message_id_keys")
     if desk is not None:
         return Installation(settings, desk, demonstration=False, password="")
-    password = passwords.ensure(kept, "caixa_imap")
+    password = passwords.ensure(kept, "caixa_imap", secrets.token_hex(6))  # people type it
     passwords.ensure(kept, "smtp", password)
     text = (DEMO / "desk.yaml").read_text(encoding="utf-8")
     for shipped, port in ((18993, settings.imaps_port), (18465, settings.smtps_port)):
