@@ -223,9 +223,10 @@ class MailDispatched(Struct, frozen=True, kw_only=True):
 
 
 class TicketEvent(Struct, frozen=True, kw_only=True):
-    """What all facts about a ticket carry. `sequence` counts the ticket's events from 1; `outbox id` is the
-    CloudEvents id, so a repeat is recognised by it. `references` are the incoming mail's, oldest first, and
-    its own id last: what an answer continues. No bodies: they stay in the database."""
+    """What all facts about a ticket carry. `sequence` counts the ticket's events from 1. The CloudEvents id comes
+    from the mail that raised the fact: a repeat has the same, also after the database was restored. `references`
+    are the incoming mail's, oldest first, and its own id last: what an answer continues. No bodies: they stay in
+    the database."""
 
     TOPIC: ClassVar[str] = "ticket.events.v1"
 

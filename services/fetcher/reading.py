@@ -14,7 +14,6 @@ from typing import Literal
 
 from services.fetcher import faults, plan
 from services.fetcher.budget import ByteBudget
-from services.fetcher.conversation import conversation_key
 from services.fetcher.imap import HEADERS_AT_MOST, Fetched, Mailbox
 from services.fetcher.plan import Failed, Folder, Listed, MailboxState
 from services.fetcher.store import Lease, Memory, Store
@@ -24,6 +23,7 @@ from shared.dead_letters import send_dead_letter
 from shared.desk.model import Account
 from shared.events import INLINE_LIMIT, DeadLetter, ReceivedMail, transport_key
 from shared.logs import fields
+from shared.mime.conversation import conversation_key
 from shared.originals import Originals
 from shared.producer import Outgoing, Producer
 from shared.topics import RECEIVED
@@ -228,7 +228,7 @@ class _Look:
 
     async def _record_of(self, mail: ReceivedMail) -> Outgoing:
         """A large mail is in the object store before its reference is on Kafka."""
-        key = conversation_key(mail.raw)
+        key = conversation_key(mail.raw, mail.received_at)
         if len(mail.raw) > INLINE_LIMIT:
             (reference,) = await self._rim.originals.put_many([mail.raw])
             mail = mail._replace(raw=b"", raw_ref=reference)

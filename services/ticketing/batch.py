@@ -142,10 +142,19 @@ class Link(NamedTuple):
 
 
 class OutgoingFact(NamedTuple):
-    """`key` of the record on Kafka: the ticket's id, of an oversize mail its transport key."""
+    """`key` of the record on Kafka: the ticket's id, of an oversize mail its transport key. A mail raises one
+    fact, so `event_id` comes from the mail: a database restored from an older copy settles it again under the same
+    id, and whoever has claimed the event does nothing twice. An id counted by the database would then be given to
+    another mail's fact, whose answer would never be sent."""
 
+    event_id: str
     key: str
     fact: Fact
+
+
+def event_id(mail: Mail) -> str:
+    """32 hex digits of SHA-256 over transport key and raw hash."""
+    return hashlib.sha256(mail.transport_key + mail.raw_sha256).hexdigest()[:32]
 
 
 class Outcome(NamedTuple):

@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.3
 _AGAIN_SECONDS = 1.0
 
 _LEAD = "SELECT pg_try_advisory_lock($1)"
-_NEXT = "SELECT id, key, type, payload, created_at FROM ticketing.outbox ORDER BY id LIMIT $1"
+_NEXT = "SELECT id, event_id, key, type, payload, created_at FROM ticketing.outbox ORDER BY id LIMIT $1"
 _DONE = "DELETE FROM ticketing.outbox WHERE id = ANY ($1::bigint[])"
 _PENDING = "SELECT count(*) FROM ticketing.outbox"
 
@@ -115,9 +115,8 @@ class Relay:
 
 
 def _record(row: asyncpg.Record) -> Outgoing:
-    """The outbox id is the event's identity: a repeat is recognised by it."""
     headers = cloud_headers(
-        ce_id=str(row["id"]),
+        ce_id=row["event_id"],
         ce_type=row["type"],
         source="carteiro/ticketing",
         time=rfc3339(row["created_at"]),

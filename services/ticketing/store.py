@@ -107,7 +107,7 @@ ON CONFLICT (transport_key, raw_sha256) DO UPDATE
 SET action = excluded.action, reason = excluded.reason, kind = excluded.kind, trace = excluded.trace,
     desk = excluded.desk, original = excluded.original
 """
-_OUTBOX = "INSERT INTO ticketing.outbox (key, type, payload, created_at) VALUES ($1, $2, $3, $4)"
+_OUTBOX = "INSERT INTO ticketing.outbox (event_id, key, type, payload, created_at) VALUES ($1, $2, $3, $4, $5)"
 
 
 class Batch:
@@ -170,7 +170,10 @@ class Batch:
         await self._write(_LINK, [(*link, moment) for link in settled.links])
         await self._write(_CLAIM, [(*claim, moment) for claim in settled.claims])
         await self._write(_DECISION, [_decision(mail) for mail in settled.decided])
-        await self._write(_OUTBOX, [(key, fact.TYPE, encode_fact(fact), moment) for key, fact in settled.facts])
+        await self._write(
+            _OUTBOX,
+            [(each.event_id, each.key, each.fact.TYPE, encode_fact(each.fact), moment) for each in settled.facts],
+        )
 
     async def save_letters(self, letters: Sequence[tuple[DeadLetter, Mail]], moment: datetime) -> None:
         """Quarantined mails wait for a decision beside the dead letters."""

@@ -1,9 +1,12 @@
 """Which conversation a mail belongs to, as far as its own header says: the key of the mail topics."""
 
 import hashlib
+from datetime import datetime
 
-from shared.mime.fields import Headers
+from shared.mime.content_key import content_key
+from shared.mime.fields import Headers, header_fields
 from shared.mime.identifiers import in_reply_to, message_id, references
+from shared.mime.limits import DEFAULT
 from shared.mime.model import Mail
 
 
@@ -17,6 +20,12 @@ def named_root(mail: Mail | Headers) -> str:
 def conversation_root(mail: Mail | Headers, content_key: str) -> str:
     """The conversation root; the content key stands in for a mail that names none."""
     return named_root(mail) or content_key
+
+
+def conversation_key(raw: bytes, received_at: datetime) -> bytes:
+    """The record's key of a raw mail, from a glance at its header block. A wrong key costs order, never correctness."""
+    headers = header_fields(raw, DEFAULT)
+    return kafka_key(named_root(headers) or content_key(raw, headers, received_at))
 
 
 def kafka_key(root: str) -> bytes:

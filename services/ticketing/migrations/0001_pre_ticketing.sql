@@ -135,7 +135,8 @@ CREATE TABLE ticketing.ticket_counter (
 );
 
 CREATE TABLE ticketing.outbox (
-    id         bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    id         bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,   -- the order
+    event_id   text NOT NULL,                 -- from the mail that raised it, the same after a restore
     key        text NOT NULL,
     type       text NOT NULL,
     payload    bytea NOT NULL,                -- the bytes as they are published

@@ -173,8 +173,8 @@ async def test_events_of_a_ticket_stay_in_order_over_a_change_of_relays(
     facts = await published(servers.kafka, prefix + EVENTS)
     assert len(facts) == 200
     for partition in {partition for partition, *_ in facts}:
-        ids = [int(ce_id) for mine, ce_id, _ in facts if mine == partition]
-        assert ids == sorted(ids)
+        articles = [int(fact.article_id) for mine, _, fact in facts if mine == partition]
+        assert articles == sorted(articles)
 
 
 async def _holders(pool: Pool, count: int) -> bool:
