@@ -12,6 +12,7 @@ from importlib import import_module
 import click
 
 from ops.desk import desk
+from ops.stack.command import up
 
 SERVICES = ("fetcher", "dispatcher", "ticketing", "mailer")
 
@@ -80,6 +81,7 @@ def _finish(work: Callable[[], Awaitable[int]]) -> None:
 
 
 carteiro.add_command(desk)
+carteiro.add_command(up)
 main = carteiro
 
 if __name__ == "__main__":
