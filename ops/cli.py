@@ -5,9 +5,11 @@ later, 78 wrong configuration. Output goes to stdout, complaints to stderr.
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -67,9 +69,127 @@ def topics_show(as_json: bool) -> None:
     _finish(lambda: show(as_json=as_json))
 
 
+_json_option = click.option("--json", "as_json", is_flag=True, help="One object a line.")
+
+
+@carteiro.command()
+@_json_option
+def status(as_json: bool) -> None:
+    """Accounts, readers, tickets, mail to be sent, dead letters: one screen, and what needs somebody.
+
+    Status 0 when all is well, 1 when something needs somebody, 69 when a server cannot be reached.
+    """
+    from ops.status import status as show  # noqa: PLC0415
+
+    _finish(lambda: show(as_json=as_json))
+
+
+@carteiro.group()
+def account() -> None:
+    """The mail accounts."""
+
+
+@account.command("list")
+@_json_option
+def account_list(as_json: bool) -> None:
+    """Each account: who reads it, when it last succeeded, what is wrong."""
+    from ops.accounts import list_accounts  # noqa: PLC0415
+
+    _finish(lambda: list_accounts(as_json=as_json))
+
+
+@carteiro.group()
+def ticket() -> None:
+    """Tickets, and what came of their mails."""
+
+
+@ticket.command("list")
+@click.option("--queue", help="Only of this queue.")
+@click.option("--state", help="Only in this state: new, open, …")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@_json_option
+def ticket_list(queue: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """The tickets that changed last."""
+    from ops.tickets import list_tickets  # noqa: PLC0415
+
+    _finish(lambda: list_tickets(queue, state, limit, as_json=as_json))
+
+
+@ticket.command("show")
+@click.argument("number")
+@_json_option
+def ticket_show(number: str, as_json: bool) -> None:
+    """One ticket: its conversation, its history, what was sent or why not, its links."""
+    from ops.tickets import show_ticket  # noqa: PLC0415
+
+    _finish(lambda: show_ticket(number, as_json=as_json))
+
+
+@carteiro.group()
+def deadletters() -> None:
+    """Records that could not be handled: look at them, replay or discard them."""
+
+
+_ids = click.argument("ids", type=click.IntRange(min=1, max=2**63 - 1), nargs=-1, required=True, metavar="ID...")
+
+
+@deadletters.command("list")
+@click.option("--all", "decided", is_flag=True, help="Also those that were replayed or discarded.")
+@_json_option
+def deadletters_list(decided: bool, as_json: bool) -> None:
+    """Dead letters that wait for a decision."""
+    from ops.deadletters import list_letters  # noqa: PLC0415
+
+    _finish(lambda: list_letters(decided=decided, as_json=as_json))
+
+
+@deadletters.command("show")
+@click.argument("letter", type=click.IntRange(min=1, max=2**63 - 1), metavar="ID")
+@_json_option
+def deadletters_show(letter: int, as_json: bool) -> None:
+    """One dead letter: what was wrong, and the record as it came."""
+    from ops.deadletters import show_letter  # noqa: PLC0415
+
+    _finish(lambda: show_letter(letter, as_json=as_json))
+
+
+@deadletters.command("replay")
+@_ids
+@click.option("--again", is_flag=True, help="Also those that were decided before.")
+def deadletters_replay(ids: tuple[int, ...], again: bool) -> None:
+    """Send the original records to their topics again, as if they had come now."""
+    from ops.deadletters import replay  # noqa: PLC0415
+
+    _finish(lambda: replay(ids, again=again))
+
+
+@deadletters.command("discard")
+@_ids
+@click.option("--why", required=True, help="Kept with the decision.")
+def deadletters_discard(ids: tuple[int, ...], why: str) -> None:
+    """Decide that nothing will come of these records. They stay readable."""
+    from ops.deadletters import discard  # noqa: PLC0415
+
+    _finish(lambda: discard(ids, why))
+
+
+@carteiro.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--account", default="", help="As if this account had fetched it; default: none, the recipient decides.")
+@click.option("--desk", "desk_file", type=click.Path(path_type=Path), help="Decide with this desk.")
+@_json_option
+def explain(paths: tuple[str, ...], account: str, desk_file: Path | None, as_json: bool) -> None:
+    """What becomes of a mail, and why: PATH is a file, a folder of .eml, an mbox, or - for stdin. Needs no server."""
+    from ops.explain import explain as tell  # noqa: PLC0415
+
+    sys.exit(tell(paths, account, desk_file, as_json=as_json))
+
+
 def _finish(work: Callable[[], Awaitable[int]]) -> None:
     """Runs a command's coroutine; what it raises becomes one sentence and the status that belongs to it."""
     from ops.complaints import status_of  # noqa: PLC0415
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # one sentence of ours is enough
 
     async def call() -> int:
         return await work()

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 def lines(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool, empty: str) -> str:
     """`columns` are the keys that people see, in order; JSON carries every key."""
     if as_json:
-        return "\n".join(json.dumps({key: _plain(value) for key, value in row.items()}) for row in rows)
+        return "\n".join(one_line(row) for row in rows)
     if not rows:
         return empty
     cells = [[column.replace("_", " ") for column in columns]]
@@ -25,6 +25,15 @@ def lines(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool, empty: 
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def one_line(row: Row) -> str:
+    return json.dumps(dict(row), default=_plain)
+
+
+def printable(text: str) -> str:
+    """What a stranger wrote must not move the cursor of a terminal; line ends stay."""
+    return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
 
 
 def ago(moment: datetime | None) -> str:
@@ -38,8 +47,10 @@ def ago(moment: datetime | None) -> str:
     return f"{seconds} s ago"
 
 
-def _plain(value: Any) -> Any:
-    return rfc3339(value) if isinstance(value, datetime) else value
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
 def _shown(value: Any) -> str:
@@ -47,7 +58,5 @@ def _shown(value: Any) -> str:
         return ago(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = "" if value is None else str(value)
-    # what a stranger wrote must not move the cursor of a terminal
-    text = "".join(char if char.isprintable() else "�" for char in text)
+    text = printable("" if value is None else str(value)).replace("\n", " ")
     return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,192 @@
+"""`carteiro explain`: what Carteiro would do with a mail, and why, without a server.
+
+It parses and decides with the code that the dispatcher runs. What only the database knows (which ticket carries a
+Message-ID) is said in the reason.
+"""
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ops.show import lines, one_line, printable
+from services.dispatcher.decide import Setting, decide
+from shared.clock import now
+from shared.desk.findings import DeskError
+from shared.desk.load import load_desk
+from shared.desk.model import Desk
+from shared.desk.secret_files import SecretError, read_secret
+from shared.events import Action, Check, MailDispatched, Origin, ReceivedMail
+from shared.message_ids import load_keys
+from shared.mime.model import Address, Mail
+from shared.mime.parser import parse
+from shared.settings import Settings
+
+_SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\n")
+_STUFFED = re.compile(rb"^>(>*From )", re.MULTILINE)
+_OURS = {Check.SUBJECT_NUMBER: "number", Check.PLUS_ADDRESS: "number", Check.SIGNED_MESSAGE_ID: "id"}
+_WRONG_CONFIGURATION = 78
+
+
+class Source(NamedTuple):
+    """A mail's bytes, and where they came from."""
+
+    name: str
+    raw: bytes
+
+
+def explain(paths: Sequence[str], account: str, desk: Path | None, *, as_json: bool) -> int:
+    """One JSON object, or one block, a mail. 1 when a path cannot be read, 78 when the desk cannot be used."""
+    settings = Settings()
+    try:
+        setting = _setting(settings, desk)
+    except DeskError as error:
+        print(error, file=sys.stderr)
+        return _WRONG_CONFIGURATION
+    status = 0
+    for path in paths:
+        try:
+            for source in sources(path):
+                shown = explained(source, account, setting, now())
+                print(one_line(shown) if as_json else block(shown), flush=True)
+        except OSError as error:
+            print(f"{path}: {error.strerror}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def sources(path: str) -> Iterator[Source]:
+    """A file, every `.eml` of a folder, or stdin (`-`); an mbox is as many mails as it holds. Raises OSError."""
+    if path == "-":
+        yield from split("-", sys.stdin.buffer.read())
+    elif Path(path).is_dir():
+        for each in sorted(Path(path).rglob("*.eml")):
+            yield Source(str(each), each.read_bytes())
+    elif path.endswith(".eml"):
+        yield Source(path, Path(path).read_bytes())
+    else:
+        yield from split(path, Path(path).read_bytes())
+
+
+def split(name: str, raw: bytes) -> Iterator[Source]:
+    """The mails of an mbox (RFC 4155, `>From ` unstuffed); bytes that are none are one mail."""
+    starts = list(_SEPARATOR.finditer(raw)) if raw.startswith(b"From ") else []
+    if not starts:
+        yield Source(name, raw)
+        return
+    ends = [start.start() for start in starts[1:]] + [len(raw)]
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
+        yield Source(f"{name}#{number}", _STUFFED.sub(rb"\1", raw[start.end() : end]))
+
+
+def explained(source: Source, account: str, setting: Setting, moment: datetime) -> dict[str, Any]:
+    """The JSON object of a mail; `reply_text` is null: quoted text is not told apart. Pure."""
+    raw = source.raw
+    received = ReceivedMail(
+        account=account,
+        folder="",
+        uidvalidity=None,
+        uid=source.name,
+        size=len(raw),
+        sha256=hashlib.sha256(raw).hexdigest(),
+        received_at=moment,
+        origin=Origin.LIVE,
+        raw=raw,
+    )
+    mail = parse(raw)
+    return _parsed(source.name, mail) | _decided(decide(mail, received, setting))
+
+
+def _parsed(name: str, mail: Mail) -> dict[str, Any]:
+    return {
+        "source": name,
+        "message_id": mail.message_id,
+        "subject": mail.subject,
+        "from": None if mail.sender is None else _address(mail.sender),
+        "to": [_address(each) for each in mail.to],
+        "cc": [_address(each) for each in mail.cc],
+        "date": mail.date,
+        "text": mail.text,
+        "reply_text": None,
+        "html": mail.html,
+        "attachments": [
+            {
+                "filename": part.filename,
+                "content_type": part.content_type,
+                "size": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "inline": part.inline,
+            }
+            for part, content in ((part, part.content) for part in mail.attachments)
+        ],
+        "defects": mail.defects,
+    }
+
+
+def _address(address: Address) -> dict[str, str]:
+    return {"name": address.name, "address": address.address}
+
+
+def _decided(event: MailDispatched) -> dict[str, Any]:
+    seen = event.classification
+    bounced = [{"address": r.address, "status": r.status, "permanent": r.permanent} for r in seen.bounced]
+    return {
+        "classification": {"kind": seen.kind.value, "reasons": seen.reasons, "bounce": {"recipients": bounced}},
+        "decision": _decision(event),
+        "trace": [{"check": step.check, "saw": step.saw, "result": step.result} for step in event.trace],
+    }
+
+
+def _decision(event: MailDispatched) -> dict[str, str]:
+    queue = event.new.queue
+    if event.action != Action.DISPATCH:
+        return {"action": str(event.action), "queue": queue, "ticket": "", "reason": event.reason}
+    ours = [found for found in event.candidates if found.check in _OURS]
+    if ours:
+        first = ours[0]
+        reason = f"{first.check} names a ticket by {_OURS[first.check]}; without such a ticket: new in {queue}"
+        return {"action": "follow_up", "queue": queue, "ticket": first.value, "reason": reason}
+    if event.candidates:
+        reason = f"unless a ticket carries one of the {len(event.candidates)} messages it names"
+        return {"action": "new", "queue": queue, "ticket": "", "reason": reason}
+    return {"action": "new", "queue": queue, "ticket": "", "reason": "nothing names a ticket"}
+
+
+def block(shown: dict[str, Any]) -> str:
+    """What people see of a mail."""
+    sender = shown["from"] or {"name": "", "address": "nobody"}
+    decision, seen = shown["decision"], shown["classification"]
+    where = f"ticket {decision['ticket']}" if decision["ticket"] else f"queue {decision['queue']}"
+    steps = lines(shown["trace"], ("check", "saw", "result"), as_json=False, empty="")
+    text = [
+        shown["source"],
+        f"  from      {sender['name']} <{sender['address']}>",
+        f"  subject   {shown['subject']}",
+        f"  is        {seen['kind']}",
+        f"  decision  {decision['action']}, {where}: {decision['reason']}",
+        *(f"  defect    {defect}" for defect in shown["defects"]),
+        *(f"  file      {part['filename'] or part['content_type']}, {part['size']} B" for part in shown["attachments"]),
+        *(f"    {line}" for line in steps.splitlines()),
+    ]
+    return "\n".join(printable(line.replace("\n", " ")) for line in text) + "\n"
+
+
+def _setting(settings: Settings, path: Path | None) -> Setting:
+    """The desk named, else that of the installation; where there is none an empty one. Raises DeskError."""
+    chosen = path or settings.desk
+    if path is None and not chosen.exists():
+        print(f"{chosen} is not there: explained with an empty desk (--desk FILE)", file=sys.stderr)
+        return Setting(Desk(), "", _keys(settings))
+    loaded = load_desk(chosen)
+    return Setting(loaded.desk, loaded.sha256, _keys(settings))
+
+
+def _keys(settings: Settings) -> list[bytes]:
+    """Without the keys our own Message-IDs are like anybody's."""
+    try:
+        return load_keys(read_secret(settings.secrets, "message_id_keys").get_secret_value())
+    except (SecretError, ValueError):
+        return []

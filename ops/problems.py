@@ -1,0 +1,109 @@
+"""What needs somebody: from the facts of an installation to sentences, each with the runbook that helps. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from shared.kafka_groups import GroupState
+
+Row = Mapping[str, Any]
+
+STUCK = timedelta(minutes=5)
+NOT_POLLED = timedelta(minutes=15)
+
+
+class Problem(NamedTuple):
+    """`runbook` is a page of docs/runbooks."""
+
+    about: str
+    sentence: str
+    runbook: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What PostgreSQL knows: rows of `account list`, of services.ticketing.queries and services.mailer.queries."""
+
+    accounts: Sequence[Row] = ()
+    queues: Sequence[Row] = ()
+    outbound: Sequence[Row] = ()
+    outbox: Row = field(default_factory=lambda: {"pending": 0, "oldest": None})
+    letters: Sequence[Row] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """None: that server could not be reached."""
+
+    stored: Stored | None
+    groups: Sequence[GroupState] | None
+
+
+def problems(facts: Facts, now: datetime) -> list[Problem]:
+    """In the order of a mail's way; empty when all is well."""
+    found: list[Problem] = []
+    if facts.stored is not None:
+        found += [problem for row in facts.stored.accounts for problem in _account(row, now)]
+    found += [problem for group in facts.groups or () for problem in _group(group, now)]
+    if facts.stored is not None:
+        found += _outbox(facts.stored.outbox, now)
+        found += [problem for row in facts.stored.outbound for problem in _outbound(row, now)]
+        found += [_letters(row, now) for row in facts.stored.letters]
+    return found
+
+
+def _account(row: Row, now: datetime) -> Iterator[Problem]:
+    about = f"account {row['account']}"
+    success: datetime | None = row.get("last_success")
+    if row["error"]:
+        since = f" for {_for(row.get('error_since'), now)}" if row.get("error_since") else ""
+        yield Problem(about, f"fails{since}: {row['error_text'] or row['error']}", "CarteiroAccountNotPolled")
+    elif row.get("holder") is None:
+        yield Problem(about, "nobody reads it: is a fetcher running?", "CarteiroAccountUnowned")
+    elif success is not None and now - success > NOT_POLLED:
+        yield Problem(about, f"no look has succeeded for {_for(success, now)}", "CarteiroAccountNotPolled")
+
+
+def _group(group: GroupState, now: datetime) -> Iterator[Problem]:
+    about = f"group {group.group}"
+    waiting = f"{group.lag} records wait on {group.topic}"
+    if not group.members:
+        what = f"nobody reads, {waiting}" if group.lag else f"nobody reads {group.topic}"
+        yield Problem(about, f"{what}: is the {service_of(group.group)} running?", "CarteiroMetricsAbsent")
+    elif group.oldest is not None and now - group.oldest > STUCK:
+        yield Problem(about, f"{waiting}, the oldest for {_for(group.oldest, now)}", "CarteiroFuseOpen")
+
+
+def service_of(group: str) -> str:
+    """`carteiro-mailer-events` is the mailer's."""
+    return group.split("-")[1]
+
+
+def _outbox(row: Row, now: datetime) -> Iterator[Problem]:
+    if row["oldest"] is not None and now - row["oldest"] > STUCK:
+        sentence = f"{row['pending']} events wait to be published, the oldest for {_for(row['oldest'], now)}"
+        yield Problem("outbox", sentence, "CarteiroOutboxStuck")
+
+
+def _outbound(row: Row, now: datetime) -> Iterator[Problem]:
+    # one that the recipient's server postponed is in time until it is due; a queued one is due at once, and is
+    # given back with a new time whenever our own account fails
+    since: datetime = row["oldest"] if row["state"] == "queued" else row["due"]
+    if now - since > STUCK:
+        sentence = f"{row['mails']} mails ({row['state']}) wait to be sent, the oldest for {_for(row['oldest'], now)}"
+        yield Problem(f"outbound account {row['account']}", sentence, "CarteiroMetricsAbsent")
+
+
+def _letters(row: Row, now: datetime) -> Problem:
+    number = "1 waits" if row["letters"] == 1 else f"{row['letters']} wait"
+    sentence = f"{number} for a decision ({row['reason']}), the oldest for {_for(row['oldest'], now)}"
+    return Problem(f"dead letters of {row['topic']}", sentence, "CarteiroDeadLettersPresent")
+
+
+def _for(since: datetime | None, now: datetime) -> str:
+    seconds = max(0, int((now - since).total_seconds())) if since else 0
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,122 @@
+"""`carteiro status`: the whole installation on one screen, and what needs somebody."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ops import accounts
+from ops.database import connected
+from ops.problems import Facts, Problem, Row, Stored, problems, service_of
+from ops.show import lines, one_line, printable
+from services.mailer import queries as mailer
+from services.ticketing import queries as ticketing
+from shared.clock import now
+from shared.kafka_admin import KafkaUnreachable
+from shared.kafka_groups import GroupState, group_states
+from shared.postgres import PostgresUnreachable
+from shared.process import UNREACHABLE
+from shared.settings import Settings
+
+SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "account": ("accounts", ("account", "state", "last_success", "holder", "error_text")),
+    "reader": ("readers", ("service", "topic", "unread", "oldest", "readers")),
+    "queue": ("tickets", ("queue", "state", "tickets", "changed_at")),
+    "outbound": ("mail to be sent", ("account", "state", "mails", "oldest", "due")),
+    "outbox": ("events to be published", ("pending", "oldest")),
+    "dead_letters": ("dead letters", ("topic", "reason", "letters", "oldest")),
+}
+
+
+async def status(*, as_json: bool) -> int:
+    """0 all is well, 1 something needs somebody, 69 a server cannot be reached (the rest is shown)."""
+    facts, unreachable = await _look(Settings())
+    found = problems(facts, now())
+    rows = list(_rows(facts))
+    print(_json(rows, found) if as_json else _screen(rows, found, complete=not unreachable))
+    for error in unreachable:
+        print(error, file=sys.stderr)
+    if unreachable:
+        return UNREACHABLE
+    return 1 if found else 0
+
+
+async def _look(settings: Settings) -> tuple[Facts, list[Exception]]:
+    """Both servers at once; one that is away hides nothing of the other."""
+    unreachable: list[Exception] = []
+    stored: Stored | None = None
+    groups: Sequence[GroupState] | None = None
+    asked = asyncio.create_task(group_states(settings.kafka, settings.prefix))
+    try:
+        stored = await _stored(settings)
+    except PostgresUnreachable as error:
+        unreachable.append(error)
+    try:
+        groups = await asked
+    except KafkaUnreachable as error:
+        unreachable.append(error)
+    return Facts(stored, groups), unreachable
+
+
+async def _stored(settings: Settings) -> Stored:
+    async with connected(settings) as connection:
+        return Stored(
+            accounts=await accounts.account_rows(connection, settings),
+            queues=await ticketing.queues(connection),
+            outbound=await mailer.waiting(connection),
+            outbox=await ticketing.outbox(connection),
+            letters=await ticketing.open_letters(connection),
+        )
+
+
+def _rows(facts: Facts) -> Iterator[tuple[str, Row]]:
+    """Each line of the screen with its section."""
+    if facts.stored is not None:
+        yield from (("account", row) for row in facts.stored.accounts)
+    yield from (("reader", _reader(group)) for group in facts.groups or ())
+    if facts.stored is not None:
+        yield from (("queue", row) for row in facts.stored.queues)
+        yield from (("outbound", row) for row in facts.stored.outbound)
+        yield "outbox", facts.stored.outbox
+        yield from (("dead_letters", row) for row in facts.stored.letters)
+
+
+def _reader(group: GroupState) -> dict[str, Any]:
+    facts = asdict(group)
+    return {
+        "service": service_of(group.group),
+        "group": group.group,
+        "topic": group.topic,
+        "unread": facts["lag"],
+        "oldest": facts["oldest"],
+        "readers": facts["members"],
+    }
+
+
+def _json(rows: Sequence[tuple[str, Row]], found: Sequence[Problem]) -> str:
+    shown = [one_line({"section": section, **row}) for section, row in rows]
+    return "\n".join(shown + [one_line({"section": "problem", **problem._asdict()}) for problem in found])
+
+
+def _screen(rows: Sequence[tuple[str, Row]], found: Sequence[Problem], *, complete: bool) -> str:
+    parts = []
+    for section, (title, columns) in SECTIONS.items():
+        own = [_for_people(row) for of, row in rows if of == section]
+        if own:
+            table = lines(own, columns, as_json=False, empty="")
+            parts.append(f"{title}\n" + "\n".join(f"  {line}" for line in table.splitlines()))
+    if found:
+        said = [f"  {printable(p.about)}: {printable(p.sentence)}\n      docs/runbooks/{p.runbook}.md" for p in found]
+        parts.append("NEEDS SOMEBODY\n" + "\n".join(said))
+    elif complete:
+        parts.append("all is well")
+    return "\n\n".join(parts)
+
+
+def _for_people(row: Row) -> Row:
+    """`-` where there is nothing old, so that a time never reads `never`; words where nobody reads."""
+    shown = {key: "-" if value is None and key in {"oldest", "due"} else value for key, value in row.items()}
+    if shown.get("readers") == 0:
+        shown["readers"] = "nobody"
+    return shown

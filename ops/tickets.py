@@ -1,0 +1,68 @@
+"""`carteiro ticket`: tickets as a list, and one with its conversation, its history and what was sent."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ops.database import connected
+from ops.show import ago, lines, one_line, printable
+from services.mailer import queries as mailer
+from services.ticketing import queries as ticketing
+from shared.settings import Settings
+
+COLUMNS = ("number", "queue", "state", "title", "customer_user", "articles", "changed_at")
+
+
+async def list_tickets(queue: str | None, state: str | None, limit: int, *, as_json: bool) -> int:
+    """The tickets that changed last. Raises PostgresUnreachable."""
+    async with connected(Settings()) as connection:
+        rows = await ticketing.tickets(connection, queue, state, limit)
+    print(lines(rows, COLUMNS, as_json=as_json, empty="no tickets"))
+    return 0
+
+
+async def show_ticket(number: str, *, as_json: bool) -> int:
+    """1 when there is no ticket of this number. Raises PostgresUnreachable."""
+    async with connected(Settings()) as connection:
+        ticket = await ticketing.ticket(connection, number)
+        if ticket is None:
+            print(f"no ticket has the number {number}", file=sys.stderr)
+            return 1
+        ticket_id = int(ticket["ticket_id"])
+        ticket |= {
+            "conversation": await ticketing.conversation(connection, ticket_id),
+            "history": await ticketing.history(connection, ticket_id),
+            "deliveries": await mailer.deliveries(connection, ticket_id),
+            "links": await ticketing.links(connection, ticket_id),
+        }
+    print(one_line(ticket) if as_json else "\n".join(_page(ticket)))
+    return 0
+
+
+def _page(ticket: dict[str, Any]) -> Iterator[str]:
+    yield f"Ticket {ticket['number']}: {printable(ticket['title'])}"
+    yield f"  {ticket['state']} in {ticket['queue']}, priority {ticket['priority']}, {ticket['lock']}"
+    yield f"  customer {printable(ticket['customer_user'])}, created {ago(ticket['created_at'])}"
+    for article in ticket["conversation"]:
+        yield ""
+        yield from _article(article)
+    yield from _table("history", ticket["history"], ("created_at", "type", "text"))
+    sent = ("kind", "rule", "recipient", "state", "reason", "attempts", "smtp_code", "sent_at")
+    yield from _table("deliveries", ticket["deliveries"], sent)
+    yield from _table("links", ticket["links"], ("direction", "number", "type", "state", "title"))
+
+
+def _article(article: dict[str, Any]) -> Iterator[str]:
+    who = printable(f"{article['from_name']} <{article['from_address']}>".strip())
+    yield f"--- {who}, {ago(article['received_at'])} ({article['direction']}, {article['kind']})"
+    yield f"Subject: {printable(article['subject'])}"
+    if article["files"]:
+        yield f"Files: {printable(', '.join(article['files']))}"
+    yield ""
+    yield printable(article["text"].replace("\r\n", "\n")).rstrip()
+
+
+def _table(title: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+    if rows:
+        yield f"\n{title}"
+        yield from (f"  {line}" for line in lines(rows, columns, as_json=False, empty="").splitlines())

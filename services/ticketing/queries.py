@@ -1,0 +1,139 @@
+"""What people look at: SQL that only reads, and the one decision they take about a dead letter.
+
+A connection is passed in; its owner says whose rights it has.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.postgres import Connection
+
+Row = dict[str, Any]
+
+_LIST = """
+SELECT t.number, t.id::text AS ticket_id, t.queue, t.state, t.state_type, t.priority, t.lock, t.title,
+       t.customer_user, t.created_at, t.changed_at, t.closed_at,
+       (SELECT count(*) FROM ticketing.articles a WHERE a.ticket_id = t.id) AS articles
+FROM ticketing.tickets t
+"""
+_SELECTED = """
+WHERE ($1::text IS NULL OR t.queue = $1) AND ($2::text IS NULL OR t.state = $2)
+ORDER BY t.changed_at DESC, t.id DESC LIMIT $3
+"""
+
+
+async def tickets(connection: Connection, queue: str | None, state: str | None, limit: int) -> list[Row]:
+    """The tickets that changed last, newest first."""
+    return _rows(await connection.fetch(_LIST + _SELECTED, queue, state, limit))
+
+
+async def ticket(connection: Connection, number: str) -> Row | None:
+    rows = await connection.fetch(_LIST + "WHERE t.number = $1", number)
+    return dict(rows[0]) if rows else None
+
+
+_ARTICLES = """
+SELECT a.id::text AS article_id, a.direction, a.sender_type, a.visible, a.kind, a.from_name, a.from_address,
+       a.subject, a.message_id, a.text, a.account, a.original, encode(a.raw_sha256, 'hex') AS sha256, a.received_at,
+       ARRAY(SELECT p.filename FROM ticketing.attachments p WHERE p.article_id = a.id ORDER BY p.position) AS files
+FROM ticketing.articles a WHERE a.ticket_id = $1 ORDER BY a.received_at, a.id
+"""
+
+
+async def conversation(connection: Connection, ticket_id: int) -> list[Row]:
+    """The articles in the order in which the mails reached their server, with their attachments' file names."""
+    return _rows(await connection.fetch(_ARTICLES, ticket_id))
+
+
+_HISTORY = """
+SELECT created_at, type, text, article_id::text AS article_id
+FROM ticketing.history WHERE ticket_id = $1 ORDER BY id
+"""
+
+
+async def history(connection: Connection, ticket_id: int) -> list[Row]:
+    return _rows(await connection.fetch(_HISTORY, ticket_id))
+
+
+_LINKS = """
+SELECT t.number, l.type, CASE WHEN l.source_id = $1 THEN 'to' ELSE 'from' END AS direction, t.state, t.title
+FROM ticketing.ticket_links l
+JOIN ticketing.tickets t ON t.id = CASE WHEN l.source_id = $1 THEN l.target_id ELSE l.source_id END
+WHERE $1 IN (l.source_id, l.target_id) ORDER BY t.id
+"""
+
+
+async def links(connection: Connection, ticket_id: int) -> list[Row]:
+    """The other ticket of each link; `direction` seen from this one."""
+    return _rows(await connection.fetch(_LINKS, ticket_id))
+
+
+_QUEUES = """
+SELECT queue, state, count(*) AS tickets, max(changed_at) AS changed_at
+FROM ticketing.tickets WHERE state_type NOT IN ('closed', 'merged', 'removed')
+GROUP BY queue, state ORDER BY queue, state
+"""
+
+
+async def queues(connection: Connection) -> list[Row]:
+    """Tickets by queue and state, closed ones left out."""
+    return _rows(await connection.fetch(_QUEUES))
+
+
+_OUTBOX = "SELECT count(*) AS pending, min(created_at) AS oldest FROM ticketing.outbox"
+
+
+async def outbox(connection: Connection) -> Row:
+    """Events committed and not yet published."""
+    return _rows(await connection.fetch(_OUTBOX))[0]
+
+
+_OPEN_LETTERS = """
+SELECT origin_topic AS topic, reason, count(*) AS letters, min(received_at) AS oldest
+FROM ticketing.dead_letters WHERE state = 'open' GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+async def open_letters(connection: Connection) -> list[Row]:
+    """Dead letters nobody has decided on, by topic and reason."""
+    return _rows(await connection.fetch(_OPEN_LETTERS))
+
+
+_LETTERS = """
+SELECT id::text AS id, state, origin_topic AS topic, origin_partition AS partition, origin_offset::text AS "offset",
+       origin_id, service, reason, exception, octet_length(value) AS size, received_at, decided_by, decided_at, why
+FROM ticketing.dead_letters l WHERE $1 OR state = 'open' ORDER BY l.id
+"""
+
+
+async def letters(connection: Connection, *, decided: bool) -> list[Row]:
+    """Dead letters in the order they came; with `decided` also those that were replayed or discarded."""
+    return _rows(await connection.fetch(_LETTERS, decided))
+
+
+# the lock makes a second operator wait, and then see the first one's decision
+_LETTER = """
+SELECT id::text AS id, state, origin_topic AS topic, origin_partition AS partition, origin_offset::text AS "offset",
+       origin_id, service, reason, exception, key, value, headers, original, received_at, decided_by, decided_at, why
+FROM ticketing.dead_letters WHERE id = $1
+"""
+
+
+async def letter(connection: Connection, letter_id: int, *, lock: bool = False) -> Row | None:
+    """One dead letter with its record: `headers` is JSON, `[[name, base64], …]`."""
+    rows = await connection.fetch(_LETTER + (" FOR UPDATE" if lock else ""), letter_id)
+    return dict(rows[0]) if rows else None
+
+
+_DECIDE = """
+UPDATE ticketing.dead_letters SET state = $2, decided_by = $3, decided_at = clock_timestamp(), why = $4 WHERE id = $1
+"""
+
+
+async def decide_letter(connection: Connection, letter_id: int, state: str, who: str, why: str | None) -> None:
+    """`state`: `replayed` or `discarded`."""
+    await connection.execute(_DECIDE, letter_id, state, who, why)
+
+
+def _rows(records: Sequence[Any]) -> list[Row]:
+    return [dict(record) for record in records]

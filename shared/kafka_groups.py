@@ -1,0 +1,80 @@
+"""How far each consumer group is: records it has not read, how old the oldest of them is, and who reads at all."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.clock import monotonic
+from shared.kafka_admin import KafkaUnreachable, Lag, admin, group_lags
+
+_LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class GroupState:
+    """A subscriber's group: `lag` in records over all partitions, `oldest` the time of the oldest unread record
+    (None: nothing unread, or it could not be read in time), `members` the processes that are in the group.
+
+    A member with a static id that was killed counts until its session ends (60 s).
+    """
+
+    group: str
+    topic: str
+    lag: int
+    oldest: datetime | None
+    members: int
+
+
+async def group_states(bootstrap: str, prefix: str) -> list[GroupState]:
+    """Every subscriber's group whose topic exists. Raises KafkaUnreachable."""
+    lags = await group_lags(bootstrap, prefix)
+    by_group: dict[tuple[str, str], list[Lag]] = defaultdict(list)
+    for lag in lags:
+        by_group[lag.group, lag.topic].append(lag)
+    try:
+        members = await _members(bootstrap, [prefix + group for group, _ in by_group])
+        oldest = await _oldest(bootstrap, prefix, [lag for lag in lags if lag.records])
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+    return [
+        GroupState(group, topic, sum(lag.records for lag in own), oldest.get(group), members.get(prefix + group, 0))
+        for (group, topic), own in by_group.items()
+    ]
+
+
+async def _members(bootstrap: str, groups: Sequence[str]) -> dict[str, int]:
+    async with admin(bootstrap) as client:
+        answers = await client.describe_consumer_groups(list(groups))
+    # error, group, state, protocol type, protocol, members, …
+    return {entry[1]: len(entry[5]) for answer in answers for entry in answer.groups}
+
+
+async def _oldest(bootstrap: str, prefix: str, lags: Sequence[Lag]) -> dict[str, datetime]:
+    """Group -> time of its oldest unread record: one record of each partition that lags is read, by nobody's group."""
+    if not lags:
+        return {}
+    wanted = {TopicPartition(prefix + lag.topic, lag.partition): lag for lag in lags}
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    found: dict[str, int] = {}
+    deadline = monotonic() + _LOOK_SECONDS
+    try:
+        async with asyncio.timeout(2 * _LOOK_SECONDS):
+            await consumer.start()
+        consumer.assign(list(wanted))
+        for tp, lag in wanted.items():
+            consumer.seek(tp, lag.committed or 0)
+        missing = set(wanted)
+        while missing and monotonic() < deadline:
+            for tp, records in (await consumer.getmany(*missing, timeout_ms=500)).items():
+                missing.discard(tp)
+                consumer.pause(tp)
+                group = wanted[tp].group
+                found[group] = min(records[0].timestamp, found.get(group, records[0].timestamp))
+    finally:
+        await consumer.stop()
+    return {group: datetime.fromtimestamp(stamp / 1000, UTC) for group, stamp in found.items()}
