@@ -1,7 +1,10 @@
 """kill -9 of each part in the middle of the run: the same numbers, and no answer twice but the ones in flight."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -12,7 +15,7 @@ from tests.e2e.mails import automatic, customers
 from tests.servers import OwnServers, with_database
 
 PEOPLE, MACHINES = 200, 20
-CONNECTIONS = 4  # the mailer's workers: one mail each may be between the 250 and its record
+CONNECTIONS = 8  # the mailer's workers: one mail each may be between the 250 and its record
 
 pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]
 
@@ -49,33 +52,82 @@ async def assert_nothing_is_lost_or_doubled(made: Installation, senders: list[st
         assert len(bodies) == 1, "a repeat differs from the first"
 
 
-async def run_half(made: Installation) -> list[str]:
-    """The 200-mail run, until about a third of the answers are out."""
+async def in_the_middle(made: Installation, kill: Callable[[], Awaitable[None]]) -> list[str]:
+    """The 200-mail run, fed in slices, each as soon as the one before has become tickets. `kill` strikes right
+    behind a slice while earlier answers are on their way out, and the rest is fed while the victim is down."""
     people = customers(PEOPLE, made.support, made.domain)
+    mails = people + automatic(MACHINES, made.support, made.domain)
     made.start(*SERVICES)
     await made.watching()
-    await made.deliver_all(people + automatic(MACHINES, made.support, made.domain))
-    sent = "SELECT count(*) FROM mailer.outbound WHERE state = 'sent'"
-
-    async def some_sent() -> bool:
-        return await made.count(sent) >= 1
-
-    await made.until(some_sent, "the first answers")
+    slices = [mails[n : n + 44] for n in range(0, len(mails), 44)]
+    for n, part in enumerate(slices[:2]):
+        await made.deliver_all(part)
+        await made.until(partial(_at_least_one_ticket, made, 44 * n), "the slice's first ticket")
+    await made.deliver_all(slices[2])
+    await made.until(partial(_one_sent, made), "the first answer")
+    assert await made.tickets() < len(mails)
+    await asyncio.gather(kill(), made.deliver_all([mail for part in slices[3:] for mail in part]))
     return [mail.sender for mail in people]
+
+
+async def _at_least_one_ticket(made: Installation, more_than: int) -> bool:
+    return await made.tickets() > more_than
+
+
+async def _one_sent(made: Installation) -> bool:
+    return await made.count("SELECT count(*) FROM mailer.outbound WHERE state = 'sent'") >= 1
 
 
 @pytest.mark.parametrize("victim", SERVICES)
 async def test_a_killed_service_loses_nothing(made: Installation, victim: str) -> None:
-    senders = await run_half(made)
-    made.kill(victim)
-    made.start(victim)
+    async def kill() -> None:
+        made.kill(victim)
+        made.start(victim)
+
+    senders = await in_the_middle(made, kill)
     await assert_nothing_is_lost_or_doubled(made, senders, CONNECTIONS if victim == "mailer" else 0)
 
 
 @pytest.mark.parametrize("victim", ["kafka", "postgres"])
 async def test_a_killed_server_loses_nothing(made: Installation, private: OwnServers, victim: str) -> None:
-    senders = await run_half(made)
-    await private.kill(victim)
-    await private.restart(victim)
+    async def kill() -> None:
+        await private.kill(victim)
+        await private.restart(victim)
+
+    senders = await in_the_middle(made, kill)
     # a send confirmed while PostgreSQL was away cannot be recorded: it goes out again with the same bytes
     await assert_nothing_is_lost_or_doubled(made, senders, CONNECTIONS if victim == "postgres" else 0)
+
+
+async def test_a_database_restored_from_an_older_copy_gets_back_what_it_lost(
+    made: Installation, private: OwnServers
+) -> None:
+    """Kafka goes on, the database goes back: the missing mails come again, and nobody gets a second answer."""
+    people = customers(PEOPLE, made.support, made.domain)
+    made.start(*SERVICES)
+    await made.watching()
+    await made.deliver_all(people[:80])
+    await made.settled(80, 80)
+    made.stop()
+    await copy_database(private, made.dsn, "older")
+    made.start(*SERVICES)
+    await made.deliver_all(people[80:])
+    await made.settled(PEOPLE, PEOPLE)
+    made.stop()
+
+    admin = await asyncpg.connect(private.servers.postgres)
+    await admin.execute("DROP DATABASE killed WITH (FORCE)")
+    await admin.close()
+    await copy_database(private, with_database(made.dsn, "older"), "killed")
+    assert await made.tickets() == 80
+    made.start(*SERVICES)
+    await made.settled(PEOPLE, PEOPLE)
+    assert await made.tickets() == PEOPLE
+    ids = await made.rows("SELECT message_id FROM ticketing.articles")
+    assert sorted(row["message_id"] for row in ids) == sorted(mail.message_id for mail in people), "lost or doubled"
+
+
+async def copy_database(private: OwnServers, source: str, name: str) -> None:
+    admin = await asyncpg.connect(private.servers.postgres)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {urlsplit(source).path.strip('/')}")
+    await admin.close()
