@@ -1,4 +1,4 @@
-"""The whole path on the local stack: N mails in, N tickets, N answers out.
+"""The whole path on the local stack: N mails in, N tickets, N answers out, no notifications.
 
     make bench N=2000
 
@@ -51,7 +51,7 @@ def desk(boxes: int) -> str:
         .replace("caixa_imap", f"box{n}")
         for n in range(boxes)
     )
-    return f"{head}accounts:\n{accounts}outbound:{tail}"
+    return f"{head}accounts:\n{accounts}outbound:{tail}".replace("agents: [ana]", "follow_up: possible")
 
 
 def cpu(processes: dict[str, psutil.Process]) -> dict[str, float]:
