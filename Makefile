@@ -15,7 +15,7 @@ define install
 	  || { echo "python3 cannot make a virtual environment: install the package python3-venv"; rm -rf .venv; exit 78; }
 	@echo "packages of $(1) ..."
 	@if command -v uv >/dev/null; then \
-	  uv pip install -q --python $(PY) --require-hashes --no-deps -r $(1) -r requirements-build.lock; \
+	  uv pip install -q --compile-bytecode --python $(PY) --require-hashes --no-deps -r $(1) -r requirements-build.lock; \
 	else \
 	  $(PY) -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r $(1) -r requirements-build.lock; \
 	fi || { echo "packages could not be installed: is the package registry reachable?"; exit 69; }
