@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from shared.clock import monotonic
 from shared.kafka_admin import KafkaUnreachable, Lag, admin, group_lags
@@ -32,7 +32,7 @@ class GroupState:
 
 async def group_states(bootstrap: str, prefix: str) -> list[GroupState]:
     """Every subscriber's group whose topic exists. Raises KafkaUnreachable."""
-    lags = await group_lags(bootstrap, prefix)
+    lags = await _lags(bootstrap, prefix)
     by_group: dict[tuple[str, str], list[Lag]] = defaultdict(list)
     for lag in lags:
         by_group[lag.group, lag.topic].append(lag)
@@ -47,11 +47,24 @@ async def group_states(bootstrap: str, prefix: str) -> list[GroupState]:
     ]
 
 
+async def _lags(bootstrap: str, prefix: str) -> list[Lag]:
+    """A broker that never had a group makes the topic of their offsets when it is asked first."""
+    deadline = monotonic() + _LOOK_SECONDS
+    while True:
+        try:
+            return await group_lags(bootstrap, prefix)
+        except KafkaUnreachable as error:
+            if not isinstance(error.__cause__, GroupCoordinatorNotAvailableError) or monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+
+
 async def _members(bootstrap: str, groups: Sequence[str]) -> dict[str, int]:
     async with admin(bootstrap) as client:
-        answers = await client.describe_consumer_groups(list(groups))
-    # error, group, state, protocol type, protocol, members, …
-    return {entry[1]: len(entry[5]) for answer in answers for entry in answer.groups}
+        # one a request: aiokafka misreads an answer about several (a field of each group taken for the answer's)
+        answers = [await client.describe_consumer_groups([group]) for group in groups]
+    # error, group, state, protocol type, protocol, members
+    return {entry[1]: len(entry[5]) for (answer,) in answers for entry in answer.groups}
 
 
 async def _oldest(bootstrap: str, prefix: str, lags: Sequence[Lag]) -> dict[str, datetime]:
