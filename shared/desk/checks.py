@@ -177,7 +177,21 @@ def warnings(desk: Desk, replicas: int | None = None) -> list[Complaint]:
         *_unprotected(desk),
         *_shipped_address(desk),
         *_nobody_answered(desk),
+        *_not_yet(desk),
     ]
+
+
+def _not_yet(desk: Desk) -> Iterator[Complaint]:
+    """What may stand in a desk but does nothing in this version: nobody should find out by waiting for mail."""
+    for name, account in desk.accounts.items():
+        if not account.is_imap:
+            yield Complaint(("accounts", name, "type"), f"{account.type} is not read by this version", "expected IMAP")
+        if account.trusted:
+            yield Complaint(("accounts", name, "trusted"), "true has no effect in this version", "expected false")
+    for name, outbound in desk.outbound.items():
+        if outbound.type == "sendmail":
+            found = "sendmail is not available in this version: its mail waits"
+            yield Complaint(("outbound", name, "type"), found, "expected smtp, smtps, smtptls or none")
 
 
 def after_without_copy(desk: Desk, replicas: int | None) -> Iterator[Complaint]:

@@ -58,6 +58,17 @@ WARNINGS = [
         ["2 auto_responses.r.queues.0: queue Raw has no system address"],
     ),
     (ADDRESS + DEFAULT + "auto_responses: {r: {type: auto_reply, queues: [Raw], subject: s, text: r.txt}}", []),
+    (
+        "accounts: {c: {type: pop3s, host: h, user: u, password: {secret: p}, queue: Raw, trusted: true}}",
+        [
+            "1 accounts.c.type: pop3s is not read by this version",
+            "1 accounts.c.trusted: true has no effect in this version",
+        ],
+    ),
+    (
+        "outbound: {o: {type: sendmail, default: true}}",
+        ["1 outbound.o.type: sendmail is not available in this version: its mail waits"],
+    ),
     ("", []),
 ]
 
