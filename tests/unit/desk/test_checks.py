@@ -61,8 +61,8 @@ WARNINGS = [
     (
         "accounts: {c: {type: pop3s, host: h, user: u, password: {secret: p}, queue: Raw, trusted: true}}",
         [
-            "1 accounts.c.type: pop3s is not read by this version",
             "1 accounts.c.trusted: true has no effect in this version",
+            "1 accounts.c.type: pop3s is not read by this version",
         ],
     ),
     (
