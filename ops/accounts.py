@@ -3,7 +3,7 @@
 from typing import Any
 
 from ops.database import connected
-from ops.show import lines
+from ops.show import lines, say
 from shared.desk.findings import DeskError
 from shared.desk.load import load_desk
 from shared.postgres import Connection
@@ -21,7 +21,7 @@ async def list_accounts(*, as_json: bool) -> int:
     settings = Settings()
     async with connected(settings) as connection:
         rows = await account_rows(connection, settings)
-    print(lines(rows, COLUMNS, as_json=as_json, empty="no accounts"))
+    say(lines(rows, COLUMNS, as_json=as_json, empty="no accounts"))
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ops.database import connected
 from ops.replays import CannotReplay, record_of
-from ops.show import ago, lines, one_line, printable
+from ops.show import ago, lines, one_line, printable, say
 from services.ticketing import queries
 from shared.failures import Transient
 from shared.originals import Originals, open_originals
@@ -30,7 +30,7 @@ async def list_letters(*, decided: bool, as_json: bool) -> int:
     async with connected(Settings()) as connection:
         rows = await queries.letters(connection, decided=decided)
     columns = COLUMNS if decided else COLUMNS[:-2]
-    print(lines(rows, columns, as_json=as_json, empty="no dead letters wait for a decision"))
+    say(lines(rows, columns, as_json=as_json, empty="no dead letters wait for a decision"))
     return 0
 
 

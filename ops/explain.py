@@ -25,7 +25,7 @@ from shared.mime.model import Address, Mail
 from shared.mime.parser import parse
 from shared.settings import Settings
 
-_SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From [^\n]*\n")
+_SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From \S+ [^\n]*\d\d:\d\d[^\n]*\n")
 _STUFFED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _OURS = {Check.SUBJECT_NUMBER: "number", Check.PLUS_ADDRESS: "number", Check.SIGNED_MESSAGE_ID: "id"}
 _WRONG_CONFIGURATION = 78

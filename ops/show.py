@@ -27,6 +27,12 @@ def lines(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool, empty: 
     )
 
 
+def say(text: str) -> None:
+    """To stdout; nothing where there is nothing to say: an empty line is no JSON."""
+    if text:
+        print(text)
+
+
 def one_line(row: Row) -> str:
     return json.dumps(dict(row), default=_plain)
 

@@ -9,7 +9,7 @@ from typing import Any
 from ops import accounts
 from ops.database import connected
 from ops.problems import Facts, Problem, Row, Stored, problems, service_of
-from ops.show import lines, one_line, printable
+from ops.show import lines, one_line, printable, say
 from services.mailer import queries as mailer
 from services.ticketing import queries as ticketing
 from shared.clock import now
@@ -34,7 +34,7 @@ async def status(*, as_json: bool) -> int:
     facts, unreachable = await _look(Settings())
     found = problems(facts, now())
     rows = list(_rows(facts))
-    print(_json(rows, found) if as_json else _screen(rows, found, complete=not unreachable))
+    say(_json(rows, found) if as_json else _screen(rows, found, complete=not unreachable))
     for error in unreachable:
         print(error, file=sys.stderr)
     if unreachable:

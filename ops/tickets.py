@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ops.database import connected
-from ops.show import ago, lines, one_line, printable
+from ops.show import ago, lines, one_line, printable, say
 from services.mailer import queries as mailer
 from services.ticketing import queries as ticketing
 from shared.settings import Settings
@@ -17,7 +17,7 @@ async def list_tickets(queue: str | None, state: str | None, limit: int, *, as_j
     """The tickets that changed last. Raises PostgresUnreachable."""
     async with connected(Settings()) as connection:
         rows = await ticketing.tickets(connection, queue, state, limit)
-    print(lines(rows, COLUMNS, as_json=as_json, empty="no tickets"))
+    say(lines(rows, COLUMNS, as_json=as_json, empty="no tickets"))
     return 0
 
 

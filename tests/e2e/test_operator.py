@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shared.kafka_groups import group_states
 from shared.producer import Outgoing, Producer
 from shared.topics import RECEIVED
 from tests.e2e.installation import REPO, SERVICES, Installation
@@ -53,6 +54,11 @@ def all_is_well(made: Installation) -> Callable[[], Awaitable[bool]]:
         return said.returncode == 0 and "all is well" in said.stdout
 
     return well
+
+
+async def nobody_reads(made: Installation, group: str) -> bool:
+    states = await group_states(made.servers.kafka, made.prefix)
+    return [state.members for state in states if state.group == group] == [0]
 
 
 async def test_a_broken_password_is_found_and_mended(installation: Installation) -> None:
@@ -107,6 +113,7 @@ async def test_a_stopped_mailer_is_found_and_started_again(installation: Install
     made.stop("mailer")
     mails = customers(3, made.support, made.domain)
     await made.deliver_all(mails)
+    await made.until(lambda: nobody_reads(made, "carteiro-mailer-events"), "the stopped mailer's membership ends")
     await made.until(problem_with(made, "carteiro-mailer-events", "nobody reads, 3 records"), "status names the mailer")
     (group,) = [row for row in await rows(made, "status") if row.get("group") == "carteiro-mailer-events"]
     assert (group["service"], group["readers"], group["unread"]) == ("mailer", 0, 3)

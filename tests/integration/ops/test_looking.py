@@ -1,0 +1,97 @@
+"""`status`, `account list`, `ticket list|show` on real servers."""
+
+from shared.events import AttachmentInfo
+from shared.postgres import Pool
+from shared.producer import Outgoing, Producer
+from shared.topics import EVENTS
+from tests.integration.ops.operating import Operator
+from tests.integration.ticketing.situations import batch, handler
+from tests.unit.ticketing.mails import dispatched
+
+NOWHERE = "127.0.0.1:1"
+_OUTBOUND = """
+INSERT INTO mailer.outbound (id, event_id, rule, recipient, ticket_id, ticket_number, kind, template, state, reason,
+                             account, envelope_from, received_at, due_at, created_at)
+VALUES (1, 'e1', 'auto_reply', 'ana@kunde.example', $1, $2, 'auto_response', 'recebido', $3, $4,
+        'padrao', '', now(), now() - interval '6 minutes', now() - interval '6 minutes')
+"""
+
+
+async def test_a_ticket_is_listed_and_shown_with_its_conversation(
+    operator: Operator, pool: Pool, anything: Pool
+) -> None:
+    invoice = AttachmentInfo("nota.pdf", "application/pdf", 1234)
+    first = dispatched("m1", subject="Impressora \x1b[2J quebrada", attachments=[invoice])
+    mails = [first, dispatched("m2", replies_to="m1"), dispatched("m3", queue="comercial")]
+    await handler(pool, operator.folder)(batch(mails))
+    listed = await operator.rows("ticket", "list")
+    assert sorted(row["queue"] for row in listed) == ["comercial", "suporte"]
+    (row,) = await operator.rows("ticket", "list", "--queue", "suporte")
+    assert (row["articles"], row["state"]) == (2, "open")
+    assert await operator.rows("ticket", "list", "--state", "closed successful") == []
+    assert len(await operator.rows("ticket", "list", "--limit", "1")) == 1
+
+    await anything.execute(_OUTBOUND, int(row["ticket_id"]), row["number"], "suppressed", "loop")
+    (shown,) = await operator.rows("ticket", "show", row["number"])
+    assert [article["message_id"] for article in shown["conversation"]] == [m.message_id for m in mails[:2]]
+    assert shown["conversation"][0]["files"] == ["nota.pdf"]
+    assert shown["conversation"][0]["received_at"] == "2026-03-01T12:30:00.000Z"
+    assert shown["history"][0]["type"] == "NewTicket"
+    assert [(sent["state"], sent["reason"]) for sent in shown["deliveries"]] == [("suppressed", "loop")]
+    assert shown["deliveries"][0]["delivery_id"] == "1"
+
+    page = (await operator.run("ticket", "show", row["number"])).stdout
+    assert "Text of m2" in page
+    assert "suppressed" in page
+    assert "\x1b" not in page, "a stranger's mail reached the terminal"
+
+
+async def test_a_number_that_no_ticket_has_is_said(operator: Operator) -> None:
+    said = await operator.run("ticket", "show", "2026010100000001")
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "2026010100000001" in said.stderr
+
+
+async def test_an_account_and_its_error_are_listed_and_judged(operator: Operator, anything: Pool) -> None:
+    await anything.execute(
+        "INSERT INTO fetcher.account_status (account, connected, last_attempt, error, error_text, error_since)"
+        " VALUES ('caixa', false, now(), 'auth_failed', 'the server refused the log-in', now())"
+    )
+    (row,) = await operator.rows("account", "list", desk="/nowhere")
+    assert (row["account"], row["state"], row["last_success"]) == ("caixa", "auth_failed", None)
+    problems = [row for row in await operator.rows("status", desk="/nowhere") if row["section"] == "problem"]
+    assert {"account caixa"} == {row["about"] for row in problems if row["runbook"] == "CarteiroAccountNotPolled"}
+
+
+async def test_status_shows_what_nobody_reads_and_what_waits_to_be_sent(operator: Operator, anything: Pool) -> None:
+    producer = Producer(operator.kafka, operator.prefix, client_id="test")
+    await producer.send_all([Outgoing(EVENTS, b"1", b"{}", []), Outgoing(EVENTS, b"2", b"{}", [])])
+    await producer.close()
+    await anything.execute(_OUTBOUND, 1, "2026", "queued", "")
+    rows = await operator.rows("status")
+    (reader,) = [row for row in rows if row.get("group") == "carteiro-mailer-events"]
+    assert (reader["unread"], reader["readers"]) == (2, 0)
+    assert reader["oldest"].endswith("Z")
+    assert {row["about"] for row in rows if row["section"] == "problem"} >= {
+        "group carteiro-mailer-events",
+        "outbound account padrao",
+    }
+    said = await operator.run("status")
+    assert said.returncode == 1
+    assert "nobody reads, 2 records wait on ticket.events.v1: is the mailer running?" in said.stdout
+
+
+async def test_without_kafka_status_shows_what_postgres_knows(operator: Operator, pool: Pool) -> None:
+    await handler(pool, operator.folder)(batch([dispatched("m1")]))
+    said = await operator.run("status", kafka=NOWHERE)
+    assert said.returncode == 69
+    assert said.stderr.splitlines() == [f"Kafka at {NOWHERE} cannot be reached (KafkaConnectionError)"]
+    assert "suporte" in said.stdout
+    assert "all is well" not in said.stdout
+
+
+async def test_without_postgres_status_shows_what_kafka_knows(operator: Operator) -> None:
+    said = await operator.run("status", postgres=f"postgresql://{NOWHERE}/carteiro")
+    assert said.returncode == 69
+    assert "PostgreSQL at 127.0.0.1:1/carteiro cannot be reached" in said.stderr
+    assert "mail.received.v1" in said.stdout

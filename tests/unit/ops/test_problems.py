@@ -1,0 +1,134 @@
+"""From facts to what needs somebody: one row a rule, one for its other side."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ops.problems import Facts, Stored, problems
+from shared.kafka_groups import GroupState
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def before(**ago: float) -> datetime:
+    return NOW - timedelta(**ago)
+
+
+def account(**changes: Any) -> Stored:
+    row = {"account": "caixa", "error": "", "error_text": "", "holder": "f-0", "last_success": before(seconds=10)}
+    return Stored(accounts=[row | changes])
+
+
+def group(lag: int = 0, members: int = 1, oldest: datetime | None = None) -> list[GroupState]:
+    return [GroupState("carteiro-mailer-events", "ticket.events.v1", lag, oldest, members)]
+
+
+def outbound(state: str, oldest: datetime, due: datetime) -> Stored:
+    return Stored(outbound=[{"account": "padrao", "state": state, "mails": 3, "oldest": oldest, "due": due}])
+
+
+def letters(number: int) -> Stored:
+    row = {"topic": "mail.received.v1", "reason": "malformed", "letters": number, "oldest": before(hours=3)}
+    return Stored(letters=[row])
+
+
+WELL = [
+    Facts(Stored(), []),
+    Facts(None, None),
+    Facts(account(), []),
+    Facts(account(last_success=None), []),  # just started, its first look goes on
+    Facts(account(last_success=before(minutes=14)), []),
+    Facts(None, group()),
+    Facts(None, group(lag=500, oldest=before(minutes=4))),
+    Facts(Stored(outbox={"pending": 9, "oldest": before(minutes=4)}), None),
+    Facts(outbound("queued", before(minutes=4), before(minutes=4)), None),
+    Facts(outbound("deferred", before(hours=9), NOW + timedelta(hours=1)), None),
+]
+
+NEEDS_SOMEBODY = [
+    (
+        Facts(account(error="auth_failed", error_text="refused", error_since=before(minutes=3)), None),
+        ("account caixa", "fails for 3 min: refused", "CarteiroAccountNotPolled"),
+    ),
+    (
+        Facts(account(error="timeout", holder=None), None),
+        ("account caixa", "fails: timeout", "CarteiroAccountNotPolled"),
+    ),
+    (
+        Facts(account(holder=None), None),
+        ("account caixa", "nobody reads it: is a fetcher running?", "CarteiroAccountUnowned"),
+    ),
+    (
+        Facts(account(last_success=before(minutes=16)), None),
+        ("account caixa", "no look has succeeded for 16 min", "CarteiroAccountNotPolled"),
+    ),
+    (
+        Facts(None, group(lag=7, members=0)),
+        (
+            "group carteiro-mailer-events",
+            "nobody reads, 7 records wait on ticket.events.v1: is the mailer running?",
+            "CarteiroMetricsAbsent",
+        ),
+    ),
+    (
+        Facts(None, group(members=0)),
+        (
+            "group carteiro-mailer-events",
+            "nobody reads ticket.events.v1: is the mailer running?",
+            "CarteiroMetricsAbsent",
+        ),
+    ),
+    (
+        Facts(None, group(lag=7, oldest=before(minutes=6))),
+        (
+            "group carteiro-mailer-events",
+            "7 records wait on ticket.events.v1, the oldest for 6 min",
+            "CarteiroFuseOpen",
+        ),
+    ),
+    (
+        Facts(Stored(outbox={"pending": 9, "oldest": before(minutes=6)}), None),
+        ("outbox", "9 events wait to be published, the oldest for 6 min", "CarteiroOutboxStuck"),
+    ),
+    (
+        Facts(outbound("queued", before(minutes=6), before(seconds=1)), None),
+        ("outbound account padrao", "3 mails (queued) wait to be sent, the oldest for 6 min", "CarteiroMetricsAbsent"),
+    ),
+    (
+        Facts(outbound("deferred", before(hours=9), before(minutes=6)), None),
+        ("outbound account padrao", "3 mails (deferred) wait to be sent, the oldest for 9 h", "CarteiroMetricsAbsent"),
+    ),
+    (
+        Facts(letters(1), None),
+        (
+            "dead letters of mail.received.v1",
+            "1 waits for a decision (malformed), the oldest for 3 h",
+            "CarteiroDeadLettersPresent",
+        ),
+    ),
+    (
+        Facts(letters(2), None),
+        (
+            "dead letters of mail.received.v1",
+            "2 wait for a decision (malformed), the oldest for 3 h",
+            "CarteiroDeadLettersPresent",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("facts", WELL)
+def test_nobody_is_called_while_all_is_well(facts: Facts) -> None:
+    assert problems(facts, NOW) == []
+
+
+@pytest.mark.parametrize(("facts", "expected"), NEEDS_SOMEBODY)
+def test_a_problem_is_one_sentence_and_its_runbook(facts: Facts, expected: tuple[str, str, str]) -> None:
+    assert problems(facts, NOW) == [expected]
+
+
+def test_problems_come_in_the_order_of_a_mails_way() -> None:
+    stored = Stored(accounts=account(holder=None).accounts, letters=letters(1).letters)
+    found = [problem.about for problem in problems(Facts(stored, group(members=0)), NOW)]
+    assert found == ["account caixa", "group carteiro-mailer-events", "dead letters of mail.received.v1"]
