@@ -27,7 +27,7 @@ async def test_a_ticket_is_listed_and_shown_with_its_conversation(
     listed = await operator.rows("ticket", "list")
     assert sorted(row["queue"] for row in listed) == ["comercial", "suporte"]
     (row,) = await operator.rows("ticket", "list", "--queue", "suporte")
-    assert (row["articles"], row["state"]) == (2, "open")
+    assert (row["articles"], row["state"]) == (2, "new")
     assert await operator.rows("ticket", "list", "--state", "closed successful") == []
     assert len(await operator.rows("ticket", "list", "--limit", "1")) == 1
 
