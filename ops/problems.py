@@ -70,7 +70,7 @@ def _group(group: GroupState, now: datetime) -> Iterator[Problem]:
     waiting = f"{group.lag} records wait on {group.topic}"
     if not group.members:
         what = f"nobody reads, {waiting}" if group.lag else f"nobody reads {group.topic}"
-        yield Problem(about, f"{what}: is the {service_of(group.group)} running?", "CarteiroMetricsAbsent")
+        yield Problem(about, f"{what}: is {service_of(group.group)} running?", "CarteiroMetricsAbsent")
     elif group.oldest is not None and now - group.oldest > STUCK:
         yield Problem(about, f"{waiting}, the oldest for {_for(group.oldest, now)}", "CarteiroFuseOpen")
 
@@ -91,7 +91,8 @@ def _outbound(row: Row, now: datetime) -> Iterator[Problem]:
     # given back with a new time whenever our own account fails
     since: datetime = row["oldest"] if row["state"] == "queued" else row["due"]
     if now - since > STUCK:
-        sentence = f"{row['mails']} mails ({row['state']}) wait to be sent, the oldest for {_for(row['oldest'], now)}"
+        number = "1 mail waits" if row["mails"] == 1 else f"{row['mails']} mails wait"
+        sentence = f"{number} to be sent ({row['state']}), the oldest for {_for(row['oldest'], now)}"
         yield Problem(f"outbound account {row['account']}", sentence, "CarteiroMetricsAbsent")
 
 

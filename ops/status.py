@@ -115,8 +115,10 @@ def _screen(rows: Sequence[tuple[str, Row]], found: Sequence[Problem], *, comple
 
 
 def _for_people(row: Row) -> Row:
-    """`-` where there is nothing old, so that a time never reads `never`; words where nobody reads."""
+    """A word where a value is missing, because an empty cell says nothing."""
     shown = {key: "-" if value is None and key in {"oldest", "due"} else value for key, value in row.items()}
     if shown.get("readers") == 0:
         shown["readers"] = "nobody"
+    if shown.get("last_success", "") is None:
+        shown["last_success"] = "never"
     return shown

@@ -78,7 +78,7 @@ async def test_status_shows_what_nobody_reads_and_what_waits_to_be_sent(operator
     }
     said = await operator.run("status")
     assert said.returncode == 1
-    assert "nobody reads, 2 records wait on ticket.events.v1: is the mailer running?" in said.stdout
+    assert "nobody reads, 2 records wait on ticket.events.v1: is mailer running?" in said.stdout
 
 
 async def test_without_kafka_status_shows_what_postgres_knows(operator: Operator, pool: Pool) -> None:

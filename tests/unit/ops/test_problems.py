@@ -67,7 +67,7 @@ NEEDS_SOMEBODY = [
         Facts(None, group(lag=7, members=0)),
         (
             "group carteiro-mailer-events",
-            "nobody reads, 7 records wait on ticket.events.v1: is the mailer running?",
+            "nobody reads, 7 records wait on ticket.events.v1: is mailer running?",
             "CarteiroMetricsAbsent",
         ),
     ),
@@ -75,7 +75,7 @@ NEEDS_SOMEBODY = [
         Facts(None, group(members=0)),
         (
             "group carteiro-mailer-events",
-            "nobody reads ticket.events.v1: is the mailer running?",
+            "nobody reads ticket.events.v1: is mailer running?",
             "CarteiroMetricsAbsent",
         ),
     ),
@@ -93,11 +93,11 @@ NEEDS_SOMEBODY = [
     ),
     (
         Facts(outbound("queued", before(minutes=6), before(seconds=1)), None),
-        ("outbound account padrao", "3 mails (queued) wait to be sent, the oldest for 6 min", "CarteiroMetricsAbsent"),
+        ("outbound account padrao", "3 mails wait to be sent (queued), the oldest for 6 min", "CarteiroMetricsAbsent"),
     ),
     (
         Facts(outbound("deferred", before(hours=9), before(minutes=6)), None),
-        ("outbound account padrao", "3 mails (deferred) wait to be sent, the oldest for 9 h", "CarteiroMetricsAbsent"),
+        ("outbound account padrao", "3 mails wait to be sent (deferred), the oldest for 9 h", "CarteiroMetricsAbsent"),
     ),
     (
         Facts(letters(1), None),
