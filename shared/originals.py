@@ -22,6 +22,8 @@ from shared.failures import Transient
 
 _READ_LIMIT = 64 * 1024 * 1024
 _AT_ONCE = 32
+_THREADS = 4
+_LEVEL = 3
 
 
 class OriginalMissing(Transient):
@@ -52,7 +54,7 @@ def open_originals(url: str) -> Originals:
 
 
 def _packed(raw: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(raw)
+    return zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True).compress(raw)
 
 
 def _unpacked(reference: str, packed: bytes) -> bytes:
@@ -67,7 +69,16 @@ class _Files:
         self._root = root
 
     async def put_many(self, mails: Sequence[bytes]) -> list[str]:
-        return await asyncio.to_thread(self._put_many, mails)
+        """In a few threads: the file system commits what several write at once together."""
+        references = [reference_of(raw) for raw in mails]
+        missing = dict(zip(references, mails, strict=True))
+        named = list(missing.items())
+        try:
+            await asyncio.gather(*(asyncio.to_thread(self._write_all, named[n::_THREADS]) for n in range(_THREADS)))
+            await asyncio.to_thread(self._sync_folders, {reference.partition("/")[0] for reference in references})
+        except OSError as error:
+            raise Transient(f"object store: {os.strerror(error.errno or 0)}") from error
+        return references
 
     async def get(self, reference: str) -> bytes:
         try:
@@ -76,24 +87,20 @@ class _Files:
             raise OriginalMissing(f"object {reference}: {os.strerror(error.errno or 0)}") from error
         return _unpacked(reference, packed)
 
-    def _put_many(self, mails: Sequence[bytes]) -> list[str]:
-        references = [reference_of(raw) for raw in mails]
-        folders = set()
-        try:
-            for reference, raw in zip(references, mails, strict=True):
-                path = self._root / reference
-                folders.add(path.parent)  # also where the file exists: a crash may have come before this sync
-                if path.exists():
-                    continue
-                if not path.parent.is_dir():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    folders.add(self._root)
-                self._write(path, _packed(raw))
-            for folder in folders:
-                _sync_folder(folder)
-        except OSError as error:
-            raise Transient(f"object store: {os.strerror(error.errno or 0)}") from error
-        return references
+    def _write_all(self, mails: Sequence[tuple[str, bytes]]) -> None:
+        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
+        for reference, raw in mails:
+            path = self._root / reference
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._write(path, compressor.compress(raw))
+
+    def _sync_folders(self, names: set[str]) -> None:
+        """Also of files that were there already: a crash may have come before their sync."""
+        for name in sorted(names):
+            _sync_folder(self._root / name)
+        if names:
+            _sync_folder(self._root)
 
     def _write(self, path: Path, packed: bytes) -> None:
         # a name of its own: two dispatchers may write the same mail at once

@@ -1,5 +1,6 @@
 """A batch of raw mails becomes a batch of decisions: decode, keep the originals, decide, publish."""
 
+import asyncio
 from collections.abc import Sequence
 
 from services.dispatcher.decide import Setting, dispatch, quarantined
@@ -10,7 +11,7 @@ from shared.desk.watch import DeskWatch
 from shared.events import MailDispatched, Origin, ReceivedMail
 from shared.failures import NewerWriter, Permanent, Record
 from shared.mime.fields import header_fields
-from shared.originals import Originals
+from shared.originals import Originals, reference_of
 from shared.producer import Outgoing, Producer
 from shared.topics import DISPATCHED
 from shared.wire import cloud_headers, decode_received, encode_dispatched
@@ -40,7 +41,24 @@ class Handler:
         loaded = self._desk.current  # once a batch: it may change at every await
         setting = Setting(loaded.desk, loaded.sha256, self._keys)
         mails = [received_of(record) for record in records]
-        references = await self._keep(mails)
+        references = [_reference(mail) for mail in mails]
+        # written in threads while this one decides; nothing is published before they are durable
+        keeping = asyncio.create_task(self._keep(mails))
+        await asyncio.sleep(0)
+        try:
+            await self._decide_and_send(records, mails, references, setting, keeping)
+        finally:
+            keeping.cancel()
+        metrics.stage_duration.labels("dispatch").observe(monotonic() - began)
+
+    async def _decide_and_send(
+        self,
+        records: Sequence[Record],
+        mails: Sequence[ReceivedMail],
+        references: Sequence[str],
+        setting: Setting,
+        keeping: asyncio.Task[None],
+    ) -> None:
         ready: list[Outgoing] = []
         size = 0
         for record, mail, reference in zip(records, mails, references, strict=True):
@@ -48,20 +66,15 @@ class Handler:
             ready.append(Outgoing(DISPATCHED, record.key, value, _headers(record, mail)))
             size += len(value)
             if size > _SENT_AT_ONCE:
+                await keeping
                 await self._producer.send_all(ready)
                 ready, size = [], 0
+        await keeping
         await self._producer.send_all(ready)
-        metrics.stage_duration.labels("dispatch").observe(monotonic() - began)
 
-    async def _keep(self, mails: Sequence[ReceivedMail]) -> list[str]:
-        """References of the originals, durable. Large ones are kept by the fetcher before it names them."""
-        inline = [mail for mail in mails if not mail.raw_ref]
-        stored = iter(await self._originals.put_many([mail.raw for mail in inline]))
-        references = [mail.raw_ref or next(stored) for mail in mails]
-        for mail, reference in zip(mails, references, strict=True):
-            if mail.sha256 not in reference:
-                raise Permanent("malformed", "sha256")
-        return references
+    async def _keep(self, mails: Sequence[ReceivedMail]) -> None:
+        """Originals made durable. Large ones are kept by the fetcher before it names them."""
+        await self._originals.put_many([mail.raw for mail in mails if not mail.raw_ref])
 
     async def _decided(self, mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
         if mail.raw_ref:
@@ -74,6 +87,14 @@ class Handler:
             return encode_dispatched(quarantined(mail, setting, killed.reason, original=reference))
         except JobFailed as error:
             raise Permanent("undecided", str(error)) from error
+
+
+def _reference(mail: ReceivedMail) -> str:
+    """Where the original is, or is about to be. Raises Permanent where the bytes are not what the header says."""
+    reference = mail.raw_ref or reference_of(mail.raw)
+    if mail.sha256 not in reference:
+        raise Permanent("malformed", "sha256")
+    return reference
 
 
 def _dispatched(mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
