@@ -315,7 +315,7 @@ async def _raw_headers(
 ) -> KafkaMessage:
     """The parser of every subscriber: FastStream's own decodes each header as UTF-8, and a record with one that is
     not would stop its partition for ever, before the failure policy sees it."""
-    message = await parse(tuple(replace(record, headers=()) for record in records))
+    message = await parse((replace(records[0], headers=()),))  # one is enough: handlers read the records themselves
     message.raw_message = records
     return message
 

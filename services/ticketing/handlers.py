@@ -109,7 +109,7 @@ def _field(error: msgspec.ValidationError) -> str:
 
 
 def _letter(record: Record, mail: Mail) -> DeadLetter:
-    reason = mail.event.reason or "quarantine:unknown"
+    reason = mail.event.reason or "quarantine:unknown"  # the dispatcher's word, `quarantine:…`
     return dead_letter_of(record, Permanent(reason), "dispatcher")
 
 
