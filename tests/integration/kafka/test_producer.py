@@ -57,7 +57,6 @@ async def none_open(wire: HeldWire) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConnection:ResourceWarning")
 async def test_an_answer_held_back_for_a_minute_makes_one_copy_a_try_and_none_afterwards(
     servers: Servers, prefix: str, topic: str, reader: AIOKafkaConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
