@@ -93,7 +93,7 @@ def _outbound(row: Row, now: datetime) -> Iterator[Problem]:
     if now - since > STUCK:
         number = "1 mail waits" if row["mails"] == 1 else f"{row['mails']} mails wait"
         sentence = f"{number} to be sent ({row['state']}), the oldest for {_for(row['oldest'], now)}"
-        yield Problem(f"outbound account {row['account']}", sentence, "CarteiroMetricsAbsent")
+        yield Problem(f"outbound account {row['account']}", sentence, "CarteiroOutboundStuck")
 
 
 def _letters(row: Row, now: datetime) -> Problem:

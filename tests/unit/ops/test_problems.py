@@ -93,11 +93,11 @@ NEEDS_SOMEBODY = [
     ),
     (
         Facts(outbound("queued", before(minutes=6), before(seconds=1)), None),
-        ("outbound account padrao", "3 mails wait to be sent (queued), the oldest for 6 min", "CarteiroMetricsAbsent"),
+        ("outbound account padrao", "3 mails wait to be sent (queued), the oldest for 6 min", "CarteiroOutboundStuck"),
     ),
     (
         Facts(outbound("deferred", before(hours=9), before(minutes=6)), None),
-        ("outbound account padrao", "3 mails wait to be sent (deferred), the oldest for 9 h", "CarteiroMetricsAbsent"),
+        ("outbound account padrao", "3 mails wait to be sent (deferred), the oldest for 9 h", "CarteiroOutboundStuck"),
     ),
     (
         Facts(letters(1), None),
