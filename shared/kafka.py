@@ -22,6 +22,7 @@ from shared import metrics
 from shared.clock import monotonic, now
 from shared.failures import FUSE_PAUSE_SECONDS, BatchFailed, Handle, Policy, Record, SetAside
 from shared.logs import fields
+from shared.rewind import Rewind, StoredOffsets
 from shared.settings import Settings
 from shared.topics import GROUPS
 
@@ -34,9 +35,6 @@ DRAIN_SECONDS = 25.0
 GRACEFUL_SECONDS = 20.0
 COMMITS_REFUSED_LIMIT = 3
 AUDIT_SECONDS = 5.0
-
-StoredOffsets = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
-"""Partitions -> next offset of each that the service's database knows."""
 
 
 class CommitsRefused(Exception):
@@ -97,7 +95,8 @@ class Consumer:
         self._idle.set()
         self._refused: list[float] = []
         self._batches = 0
-        self._rewound: dict[int, int] = {}
+        stored = self.stored_offsets
+        self._rewind = Rewind(stored, self.topic, self.group) if stored is not None else None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -143,7 +142,8 @@ class Consumer:
         self._idle.clear()
         self._batches += 1
         try:
-            if await self._rewind_if_behind({p: r[0].offset for p, r in _by_partition(records)}):
+            starts = {self._tp(p): group[0].offset for p, group in _by_partition(records)}
+            if self._rewind is not None and await self._rewind.if_behind(self.consumer, starts):
                 return
             await self.policy.run(records)
             await self._commit(message)
@@ -199,22 +199,11 @@ class Consumer:
     # --- where to read from -----------------------------------------------------------------------------------
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
-        """Seeks to the smaller of the database's offset and Kafka's; without either, `earliest` rules."""
         self._assigned = True
         metrics.rebalances.labels(self.topic, self.group).inc()
         metrics.assigned_partitions.labels(self.topic, self.group).set(len(partitions))
-        self._rewound.clear()
-        if self.stored_offsets is None or not partitions:
-            return
-        stored = await self.stored_offsets([tp.partition for tp in partitions])
-        for tp in partitions:
-            known = stored.get(tp.partition)
-            committed = await self.consumer.committed(tp)
-            if known is None:
-                if committed is not None:  # the database is new or was emptied: everything the topic still has
-                    await self.consumer.seek_to_beginning(tp)
-            elif committed is None or known < committed:
-                self.consumer.seek(tp, known)
+        if self._rewind is not None:
+            await self._rewind.on_assignment(self.consumer, partitions)
 
     async def revoked(self) -> None:
         try:
@@ -223,58 +212,26 @@ class Consumer:
         except TimeoutError:
             metrics.drains_exceeded.labels(self.topic).inc()
 
-    async def _rewind_if_behind(self, positions: Mapping[int, int]) -> bool:
-        """Seeks back where the database knows less than the consumer is about to read: it was restored from an
-        older copy. Once per stored offset: below the topic's retention there is nothing to seek to."""
-        if self.stored_offsets is None:
-            return False
-        stored = await self.stored_offsets(list(positions))
-        behind = {
-            p: stored.get(p, 0)
-            for p, position in positions.items()
-            if stored.get(p, 0) < position and self._rewound.get(p) != stored.get(p, 0)
-        }
-        if not behind:
-            return False
-        starts = await self.consumer.beginning_offsets([self._tp(p) for p in behind])
-        sought = False
-        for partition, known in behind.items():
-            self._rewound[partition] = known
-            target = max(known, starts[self._tp(partition)])
-            if target < positions[partition]:
-                self.consumer.seek(self._tp(partition), target)
-                metrics.rewinds.labels(self.topic, self.group).inc()
-                sought = True
-        if not sought:
-            return False
-        for partition, position in positions.items():  # the others of this batch come again as well
-            if partition not in behind:
-                self.consumer.seek(self._tp(partition), position)
-        log.warning(
-            "the database knows less than Kafka: reading again", extra=fields(action="rewind", topic=self.topic)
-        )
-        return True
-
     async def _audit(self) -> None:
         """Every few seconds: lag for the metrics, and whether an idle consumer stands beyond the database."""
         seen = -1
         while not self.stop.is_set():
             await asyncio.sleep(AUDIT_SECONDS)
             try:
-                positions = {tp.partition: await self.consumer.position(tp) for tp in self.consumer.assignment()}
+                positions = {tp: await self.consumer.position(tp) for tp in self.consumer.assignment()}
                 self._export(positions)
                 # two looks without a batch between them: a batch on its way to the handler is no gap
-                if positions and self._idle.is_set() and seen == self._batches:
-                    await self._rewind_if_behind(positions)
+                if self._rewind is not None and positions and self._idle.is_set() and seen == self._batches:
+                    await self._rewind.if_behind(self.consumer, positions)
                 seen = self._batches
             except Exception as error:  # noqa: BLE001  # whatever it is, the next look may pass; readiness says the rest
                 log.debug("audit failed", extra=fields(action="audit", cause=type(error).__name__))
 
-    def _export(self, positions: Mapping[int, int]) -> None:
-        for partition, position in positions.items():
-            high = self.consumer.highwater(self._tp(partition))
+    def _export(self, positions: Mapping[TopicPartition, int]) -> None:
+        for tp, position in positions.items():
+            high = self.consumer.highwater(tp)
             if high is not None:
-                labels = (self.topic, self.group, str(partition))
+                labels = (self.topic, self.group, str(tp.partition))
                 metrics.position_lag.labels(*labels).set(max(0, high - position))
 
     def _tp(self, partition: int) -> TopicPartition:
