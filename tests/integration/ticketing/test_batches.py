@@ -115,7 +115,7 @@ async def test_one_poison_row_is_set_aside_and_the_rest_goes_on(pool: Pool, tmp_
 
 async def test_a_replay_takes_over_the_claim_of_a_quarantined_mail(pool: Pool, tmp_path: Path) -> None:
     handle = handler(pool, tmp_path)
-    await handle(batch([dispatched("q", action="quarantine", reason="depth")]))
+    await handle(batch([dispatched("q", action="quarantine", reason="quarantine:depth")]))
     reason = await pool.fetchval("SELECT reason FROM ticketing.dead_letters")
     replay = dispatched("q", replay_of="mail.dispatched.v1/0/0")
     await handle(batch([replay, replay], 1))
