@@ -17,11 +17,11 @@ from shared.clock import now
 from shared.desk.load import LoadedDesk
 from shared.desk.watch import DeskWatch
 from shared.events import ArticleFact, MailOversize, UnknownFact
-from shared.failures import Permanent, Record
+from shared.failures import NewerWriter, Permanent, Record
 from shared.kafka import next_offsets
 from shared.logs import fields
 from shared.topics import EVENTS
-from shared.wire import decode_fact
+from shared.wire import decode_fact, of_newer_writer
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], Counter
             skipped["unknown"] += 1
             continue
         except msgspec.MsgspecError as error:
+            if of_newer_writer(error):
+                raise NewerWriter("a value of a newer version") from error
             raise Permanent("decode", _field(error)) from error
         if isinstance(fact, MailOversize):
             skipped[fact.TYPE] += 1

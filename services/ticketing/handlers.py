@@ -22,7 +22,7 @@ from shared.kafka import next_offsets
 from shared.logs import fields
 from shared.postgres import Pool, save_offsets
 from shared.topics import DEAD_LETTERS, DISPATCHED
-from shared.wire import decode_dead_letter, decode_dispatched
+from shared.wire import decode_dead_letter, decode_dispatched, of_newer_writer
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +83,7 @@ def decoded(position: int, record: Record) -> Mail:
         event = decode_dispatched(record.value or b"")
         mail = mail_of(position, event)
     except msgspec.ValidationError as error:
-        # the only mark that msgspec gives of an enumeration's unknown value
-        if str(error).startswith("Invalid enum value"):
+        if of_newer_writer(error):
             raise NewerWriter("a value of a newer version") from error
         raise Permanent("undecodable", _field(error)) from error
     except (msgspec.DecodeError, ValueError) as error:

@@ -54,6 +54,18 @@ def test_an_unknown_fact_is_said_to_be_one() -> None:
         wire.decode_fact(b"carteiro.ticket-sold.v1", b"{}")
 
 
+@pytest.mark.parametrize(("name", "path"), [("kind", "classification"), ("origin", None)])
+def test_a_word_of_a_newer_version_is_told_from_nonsense(name: str, path: str | None) -> None:
+    newer = json.loads((SAMPLES / "mail.dispatched.v1.json").read_bytes())
+    (newer[path] if path else newer)[name] = "telepathic"
+    with pytest.raises(msgspec.ValidationError) as refused:
+        wire.decode_dispatched(json.dumps(newer).encode())
+    assert wire.of_newer_writer(refused.value)
+    with pytest.raises(msgspec.ValidationError) as nonsense:
+        wire.decode_dispatched(b'{"size": "large"}')
+    assert not wire.of_newer_writer(nonsense.value)
+
+
 def test_a_missing_field_is_named_without_its_neighbours_values() -> None:
     with pytest.raises(msgspec.ValidationError, match="transport_key"):
         wire.decode_dispatched(b'{"subject": "my secret"}')
