@@ -53,7 +53,7 @@ class Lane:
 
     def __post_init__(self) -> None:
         self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue()
-        self._open = 0  # claimed and not reported yet
+        self.held: set[int] = set()  # claimed and not reported yet
         self._more = False  # the last claim was as large as it could be
         self._proven = False  # the last try reached the server and was let in
         self._faults = 0  # in a row
@@ -85,8 +85,8 @@ class Lane:
 
     async def _feed(self) -> None:
         """A queue of as many mails as there are workers: waiting behind one delivery, none outlives its claim."""
-        room = (2 * self.pace.connections if self._proven else 1) - self._open
-        if monotonic() < self._paused_until or room <= 0 or self._open > self.pace.connections:
+        room = (2 * self.pace.connections if self._proven else 1) - len(self.held)
+        if monotonic() < self._paused_until or room <= 0 or len(self.held) > self.pace.connections:
             return
         try:
             mails = await self.store.claim_due(self.name, room)
@@ -95,7 +95,7 @@ class Lane:
             log.warning("the queue cannot be read", extra=fields(action="claim_retry", cause=str(error)))
             return
         self._more = len(mails) == room
-        self._open += len(mails)
+        self.held.update(mail.id for mail in mails)
         for mail in mails:
             self._queue.put_nowait(mail)
 
@@ -170,7 +170,7 @@ class Lane:
             retry=self.pace.retry,
         )
         await self.ledger.record(Report(mail.id, mail.attempts, step))
-        self._open -= 1
+        self.held.discard(mail.id)
         _count(mail, outcome)
         if outcome.result is not Result.ACCEPTED and outcome.result is not Result.UNTRIED:
             log.info(
@@ -184,7 +184,7 @@ class Lane:
                     cause=step.word,
                 ),
             )
-        if self._more and self._open <= self.pace.connections:
+        if self._more and len(self.held) <= self.pace.connections:
             self.wake.set()
 
 

@@ -41,10 +41,11 @@ class Ledger:
         while True:
             try:
                 await self._store.record(reports)
-            except Transient as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is: without the ledger every worker waits for ever
                 attempt += 1
                 if attempt in (1, 10):
-                    log.warning("deliveries wait to be recorded", extra=fields(action="record_retry", cause=str(error)))
+                    cause = str(error) if isinstance(error, Transient) else type(error).__name__
+                    log.warning("deliveries wait to be recorded", extra=fields(action="record_retry", cause=cause))
                 await asyncio.sleep(backoff(attempt, random.random()))  # noqa: S311  # jitter
             else:
                 return

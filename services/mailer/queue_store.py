@@ -4,6 +4,7 @@ Times are the database's. A claim to send is fenced by `attempts`: what an older
 successor changes nothing but a lost 250.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,15 @@ from shared.postgres import Connection, Pool, load_offsets, save_offsets
 
 SCHEMA = "mailer"
 CLAIM = timedelta(minutes=15)
+_SESSION_SECONDS = 40.0
+_UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that ended in the middle of an answer
+)
+_ANSWER_LOST = timedelta(seconds=60)  # longer than a session: a claim that its claimer never got to know
 
 
 class StoreUnavailable(Transient):
@@ -114,9 +124,10 @@ class QueueStore:
     async def _session(self) -> AsyncIterator[Connection]:
         """A connection outside of a batch. Raises StoreUnavailable: nobody else judges the errors there."""
         try:
-            async with self.pool.acquire() as connection:
+            # one deadline over all of it: a connection that dies in the wrong moment can leave the pool waiting
+            async with asyncio.timeout(_SESSION_SECONDS), self.pool.acquire() as connection:
                 yield connection
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _UNAVAILABLE as error:
             raise StoreUnavailable(f"{type(error).__name__} {getattr(error, 'sqlstate', '')}".strip()) from error
 
     async def stored_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
@@ -170,14 +181,19 @@ class QueueStore:
 
     _TAKE_BACK = """
         UPDATE mailer.outbound SET state = 'unknown', due_at = clock_timestamp(), smtp_class = 'interrupted'
-        WHERE state = 'sending' AND (claimed_until < clock_timestamp() OR claimed_by = $1)
+        WHERE state = 'sending' AND (claimed_until < clock_timestamp()
+            OR claimed_by = $1 AND id <> ALL ($2::bigint[]) AND claimed_until < clock_timestamp() + $3)
     """
 
-    async def take_back(self, *, own: bool) -> None:
-        """Mails whose sender is gone become unknown, and are sent again as they are. `own`: also those this
-        instance had claimed before it was killed."""
+    async def take_back(self, *, own: bool, held: Collection[int] = ()) -> None:
+        """Mails whose sender is gone become unknown, and are sent again as they are.
+
+        `own`: all that this instance had claimed before it was killed. Else those of its claims that it does not
+        hold: the database went away between the claim's commit and its answer.
+        """
+        latest = CLAIM if own else CLAIM - _ANSWER_LOST
         async with self._session() as connection:
-            await connection.execute(self._TAKE_BACK, self.holder if own else "")
+            await connection.execute(self._TAKE_BACK, self.holder, list(held), latest)
 
     _REROUTE = """
         UPDATE mailer.outbound SET account = $1

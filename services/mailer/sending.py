@@ -39,6 +39,7 @@ class Sending:
     def __post_init__(self) -> None:
         self._ledger = Ledger(self.store)
         self._lanes: dict[str, tuple[Outbound, Lane]] = {}
+        self._all_lanes: list[Lane] = []  # those that end with what they have included
         self._tasks: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -56,7 +57,7 @@ class Sending:
                 await _within(stop, self.pace.poll)
             while not stop.is_set():
                 self._align(self.desk.current.desk)
-                self._watch_tasks()
+                self._watch_tasks(ledger)
                 await _within(stop, min(CARE_SECONDS, self.pace.poll * 5))
                 await self._care(own=False)
                 self.last_progress = monotonic()
@@ -80,12 +81,13 @@ class Sending:
             if name not in self._lanes:
                 lane = Lane(name, transport_for(outbound, self.settings), self.store, self._ledger, self.pace)
                 self._lanes[name] = (outbound, lane)
+                self._all_lanes = [lane, *(each for each in self._all_lanes if each.held or not each.stop.is_set())]
                 self._tasks.add(asyncio.create_task(lane.run(), name=f"lane-{name}"))
 
     async def _care(self, *, own: bool) -> bool:
         """Takes back what nobody sends any more, and says how old the queue is. False: the database is away."""
         try:
-            await self.store.take_back(own=own)
+            await self.store.take_back(own=own, held=[mail for lane in self._all_lanes for mail in lane.held])
             default, _ = self.desk.current.desk.outbound_for("")
             if (
                 self._lanes and default != _NONE
@@ -99,8 +101,12 @@ class Sending:
             return False
         return True
 
-    def _watch_tasks(self) -> None:
-        """A lane that ended by an exception is a fault of the program, and ends the process."""
+    def _watch_tasks(self, ledger: asyncio.Task[None]) -> None:
+        """A lane that ended by an exception is a fault of the program, and ends the process. So is a ledger that
+        ended at all: every worker would wait for it for ever."""
+        if ledger.done():
+            ledger.result()
+            raise RuntimeError("the ledger ended")
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.discard(task)
             task.result()
