@@ -22,6 +22,14 @@ else:
     Pool = asyncpg.Pool
 
 COMMAND_SECONDS = 30.0
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a server killed in the middle of an answer; no kin of the others
+)
+"""What a statement raises when the database does not serve, outside of the failure policy."""
 _UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 
 

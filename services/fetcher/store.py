@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import asyncpg
-
 from services.fetcher.plan import Failed, Folder
 from shared.failures import Transient
-from shared.postgres import Connection, Pool
+from shared.postgres import UNAVAILABLE, Connection, Pool
 
 
 class StoreUnavailable(Transient):
@@ -145,7 +143,7 @@ class Store:
         try:
             async with self._pool.acquire(timeout=10) as connection:
                 yield connection
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNAVAILABLE as error:
             raise StoreUnavailable(f"PostgreSQL does not serve ({type(error).__name__})") from error
 
     @asynccontextmanager

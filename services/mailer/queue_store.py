@@ -12,23 +12,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-import asyncpg
-
 from services.mailer.plans import Outbound
 from services.mailer.states import Step
 from shared.failures import Transient
-from shared.postgres import Connection, Pool, load_offsets, save_offsets
+from shared.postgres import UNAVAILABLE, Connection, Pool, load_offsets, save_offsets
 
 SCHEMA = "mailer"
 CLAIM = timedelta(minutes=15)
 _SESSION_SECONDS = 40.0
-_UNAVAILABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that ended in the middle of an answer
-)
 _ANSWER_LOST = timedelta(seconds=60)  # longer than a session: a claim that its claimer never got to know
 
 
@@ -127,7 +118,7 @@ class QueueStore:
             # one deadline over all of it: a connection that dies in the wrong moment can leave the pool waiting
             async with asyncio.timeout(_SESSION_SECONDS), self.pool.acquire() as connection:
                 yield connection
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             raise StoreUnavailable(f"{type(error).__name__} {getattr(error, 'sqlstate', '')}".strip()) from error
 
     async def stored_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:

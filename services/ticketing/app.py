@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from services.ticketing import dead_letter_store
 from services.ticketing.handlers import DeadLetterHandler, MailHandler, origin_of
 from services.ticketing.outbox import Relay
-from services.ticketing.store import UNAVAILABLE
 from shared import metrics
 from shared.dead_letters import dead_letter_sink
 from shared.failures import Handle, Record, describe
 from shared.kafka import Consumer
 from shared.kafka_admin import differences
 from shared.logs import fields
-from shared.postgres import Pool, load_offsets, save_offsets
+from shared.postgres import UNAVAILABLE, Pool, load_offsets, save_offsets
 from shared.process import Process
 from shared.producer import Producer
 from shared.topics import DEAD_LETTERS, DISPATCHED, EVENTS, GROUPS

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from services.ticketing.store import UNAVAILABLE
 from shared import metrics
 from shared.clock import monotonic, rfc3339
 from shared.events import TicketEvent
 from shared.failures import Transient, describe
 from shared.logs import fields
-from shared.postgres import Connection, create_pool
+from shared.postgres import UNAVAILABLE, Connection, create_pool
 from shared.producer import Outgoing, Producer
 from shared.wire import cloud_headers
 

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from services.ticketing import dead_letter_store
@@ -280,7 +279,3 @@ def _decision(mail: Mail) -> tuple[Any, ...]:
 def _json(value: object) -> str:
     """For `::text::jsonb`: the sessions' codec would encode these structs far slower."""
     return msgspec.json.encode(value).decode()
-
-
-UNAVAILABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a look at the database may raise while it is away."""
