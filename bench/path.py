@@ -77,28 +77,30 @@ async def measure(count: int) -> None:
             work.mkdir()
             made = await Installation.prepare(servers, "bench-", dsn, work)
             boxes = -(-count // MAILBOX)
-            made.write_desk(desk(boxes))
-            for n in range(boxes):
-                box = f"box{n}-{made.support}"
-                (work / "secrets" / f"box{n}").write_text(box)
-                made.make_mailbox(box)
-            made.start(*SERVICES)
-            await made.watching(boxes)
-            made.stop("fetcher")
-            for n in range(boxes):
-                box = f"box{n}-{made.support}"
-                mails = mix(min(MAILBOX, count - n * MAILBOX), box, made.domain, n * MAILBOX)
-                await asyncio.to_thread(made.deliver, mails, box)
-            print(f"  {count} mails in {boxes} mailboxes; starting the fetcher")
-            stack = {name: psutil.Process(pid) for name, pid in supervisor.running.items()}
-            began = monotonic()
-            made.start("fetcher")
-            parts = {name: psutil.Process(process.pid) for name, process in made.processes.items()} | stack
-            before = cpu(parts)
-            await made.settled(count, count)
-            seconds = monotonic() - began
-            used = {name: now - before[name] for name, now in cpu(parts).items()}
-            made.stop()
+            try:
+                made.write_desk(desk(boxes))
+                for n in range(boxes):
+                    box = f"box{n}-{made.support}"
+                    (work / "secrets" / f"box{n}").write_text(box)
+                    made.make_mailbox(box)
+                made.start(*SERVICES)
+                await made.watching(boxes)
+                made.stop("fetcher")
+                for n in range(boxes):
+                    box = f"box{n}-{made.support}"
+                    mails = mix(min(MAILBOX, count - n * MAILBOX), box, made.domain, n * MAILBOX)
+                    await asyncio.to_thread(made.deliver, mails, box)
+                print(f"  {count} mails in {boxes} mailboxes; starting the fetcher")
+                stack = {name: psutil.Process(pid) for name, pid in supervisor.running.items()}
+                began = monotonic()
+                made.start("fetcher")
+                parts = {name: psutil.Process(process.pid) for name, process in made.processes.items()} | stack
+                before = cpu(parts)
+                await made.settled(count, count)
+                seconds = monotonic() - began
+                used = {name: now - before[name] for name, now in cpu(parts).items()}
+            finally:
+                made.stop()
     report(count, seconds, used)
 
 
