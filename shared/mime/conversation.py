@@ -17,11 +17,6 @@ def named_root(mail: Mail | Headers) -> str:
     return named[0].removeprefix("<").removesuffix(">")
 
 
-def conversation_root(mail: Mail | Headers, content_key: str) -> str:
-    """The conversation root; the content key stands in for a mail that names none."""
-    return named_root(mail) or content_key
-
-
 def conversation_key(raw: bytes, received_at: datetime) -> bytes:
     """The record's key of a raw mail, from a glance at its header block. A wrong key costs order, never correctness."""
     headers = header_fields(raw, DEFAULT)

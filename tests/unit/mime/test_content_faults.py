@@ -8,7 +8,7 @@ import pytest
 
 from shared.mime import parse
 from shared.mime.content_key import content_key
-from shared.mime.conversation import conversation_root, kafka_key, named_root
+from shared.mime.conversation import kafka_key, named_root
 from shared.mime.fields import header_fields
 
 RECEIVED = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -114,7 +114,6 @@ def test_C4_without_a_message_id_two_equal_alerts_are_two_mails() -> None:
 def test_the_conversation_root_is_named_by_the_header_alone(header: bytes, root: str) -> None:
     raw = header + b"\nbody"
     assert named_root(header_fields(raw)) == named_root(parse(raw)) == root
-    assert conversation_root(parse(raw), "f" * 64) == (root or "f" * 64)
 
 
 def test_the_kafka_key_is_half_a_hash_in_hex() -> None:
