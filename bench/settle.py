@@ -34,7 +34,7 @@ from shared.events import (
     Party,
     TraceStep,
 )
-from shared.failures import Record
+from shared.kafka.record import Record
 from shared.logs import configure
 from shared.migrations import migrate
 from shared.postgres import create_pool

@@ -4,11 +4,11 @@ import sys
 
 import asyncpg
 
-from shared.kafka_admin import KafkaUnreachable
+from shared.kafka.admin import KafkaUnreachable
+from shared.kafka.producer import SendFailed
 from shared.migrations import MigrationError
 from shared.postgres import PostgresUnreachable
 from shared.process import FAILED, MISCONFIGURED, TRY_AGAIN, UNREACHABLE, Misconfigured
-from shared.producer import SendFailed
 
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (KafkaUnreachable, UNREACHABLE),

@@ -16,9 +16,9 @@ from ops.replays import CannotReplay, record_of
 from ops.show import ago, lines, one_line, printable, say
 from services.ticketing import queries
 from shared.failures import Transient
+from shared.kafka.producer import Producer
 from shared.originals import Originals, open_originals
 from shared.postgres import Connection
-from shared.producer import Producer
 from shared.settings import Settings
 
 COLUMNS = ("id", "state", "topic", "service", "reason", "exception", "received_at", "decided_by", "why")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from shared.kafka_groups import GroupState
+from shared.kafka.groups import GroupState
 
 Row = Mapping[str, Any]
 

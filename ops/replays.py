@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from shared.events import INLINE_LIMIT, Headers, MailDispatched, ReceivedMail
+from shared.kafka.producer import Outgoing
 from shared.originals import Originals
-from shared.producer import Outgoing
 from shared.topics import BY_NAME, DISPATCHED, RECEIVED
 from shared.wire import decode_dispatched, encode_received
 

@@ -13,8 +13,8 @@ from ops.show import lines, one_line, printable, say
 from services.mailer import queries as mailer
 from services.ticketing import queries as ticketing
 from shared.clock import now
-from shared.kafka_admin import KafkaUnreachable
-from shared.kafka_groups import GroupState, group_states
+from shared.kafka.admin import KafkaUnreachable
+from shared.kafka.groups import GroupState, group_states
 from shared.postgres import PostgresUnreachable
 from shared.process import UNREACHABLE
 from shared.settings import Settings

@@ -2,7 +2,7 @@
 
 import json
 
-from shared.kafka_admin import apply_topics, differences
+from shared.kafka.admin import apply_topics, differences
 from shared.settings import Settings
 from shared.topics import TOPICS
 

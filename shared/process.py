@@ -26,8 +26,8 @@ from shared.desk.secret_files import SecretError, read_secret
 from shared.desk.watch import DeskWatch
 from shared.failures import Transient
 from shared.health import Health
-from shared.kafka import CommitsRefused, Consumer
-from shared.kafka_admin import KafkaUnreachable, differences, ping
+from shared.kafka.admin import KafkaUnreachable, differences, ping
+from shared.kafka.consumer import CommitsRefused, Consumer
 from shared.logs import fields
 from shared.migrations import MigrationError, wait_until_applied
 from shared.postgres import Pool, PostgresUnreachable, create_pool_within

@@ -16,7 +16,7 @@ from ops.stack.servers import ALL, Servers, serve
 from ops.stack.settings import StackSettings
 from ops.stack.supervisor import Supervisor
 from shared.clock import monotonic
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
 from shared.migrations import migrate
 from shared.settings import Settings
 

@@ -2,12 +2,12 @@
 
 from services.dispatcher.handlers import Handler, origin_of
 from services.dispatcher.worker import Worker
-from shared.dead_letters import dead_letter_sink
-from shared.kafka import Consumer
+from shared.kafka.consumer import Consumer
+from shared.kafka.dead_letters import dead_letter_sink
+from shared.kafka.producer import Producer
 from shared.message_ids import load_keys
 from shared.originals import Originals, open_originals
 from shared.process import Misconfigured, Process
-from shared.producer import Producer
 from shared.topics import DEAD_LETTERS, DISPATCHED, RECEIVED
 
 _NAME = "dispatcher"

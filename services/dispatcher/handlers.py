@@ -9,10 +9,11 @@ from shared import metrics
 from shared.clock import monotonic, now, rfc3339
 from shared.desk.watch import DeskWatch
 from shared.events import MailDispatched, Origin, ReceivedMail
-from shared.failures import NewerWriter, Permanent, Record
+from shared.failures import NewerWriter, Permanent
+from shared.kafka.producer import Outgoing, Producer
+from shared.kafka.record import Record
 from shared.mime.fields import header_fields
 from shared.originals import Originals, reference_of
-from shared.producer import Outgoing, Producer
 from shared.topics import DISPATCHED
 from shared.wire import cloud_headers, decode_received, encode_dispatched
 

@@ -12,10 +12,10 @@ from services.fetcher.reading import Rim
 from services.fetcher.store import Store
 from services.fetcher.watch import Surroundings, Trust
 from shared import process
+from shared.kafka.producer import Producer
 from shared.logs import fields
 from shared.originals import open_originals
 from shared.process import Misconfigured, Process
-from shared.producer import Producer
 from shared.settings import Settings
 from shared.topics import DEAD_LETTERS, RECEIVED
 

@@ -19,13 +19,13 @@ from services.fetcher.plan import Failed, Folder, Listed, MailboxState
 from services.fetcher.store import Lease, Memory, Store
 from shared import metrics
 from shared.clock import monotonic
-from shared.dead_letters import send_dead_letter
 from shared.desk.model import Account
 from shared.events import INLINE_LIMIT, DeadLetter, ReceivedMail, transport_key
+from shared.kafka.dead_letters import send_dead_letter
+from shared.kafka.producer import Outgoing, Producer
 from shared.logs import fields
 from shared.mime.conversation import conversation_key
 from shared.originals import Originals
-from shared.producer import Outgoing, Producer
 from shared.topics import RECEIVED
 from shared.wire import encode_received
 

@@ -25,7 +25,7 @@ from shared.clock import monotonic, now
 from shared.desk.model import Account
 from shared.desk.secret_files import SecretError, read_secret
 from shared.failures import Transient
-from shared.kafka_admin import KafkaUnreachable, ping
+from shared.kafka.admin import KafkaUnreachable, ping
 from shared.logs import fields
 
 log = logging.getLogger(__name__)

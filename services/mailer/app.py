@@ -9,10 +9,10 @@ from services.mailer.handlers import Handler, origin_of
 from services.mailer.queue_store import QueueStore
 from services.mailer.sending import Sending
 from shared import message_ids
-from shared.dead_letters import dead_letter_sink
-from shared.kafka import Consumer
+from shared.kafka.consumer import Consumer
+from shared.kafka.dead_letters import dead_letter_sink
+from shared.kafka.producer import Producer
 from shared.process import Misconfigured, Process
-from shared.producer import Producer
 from shared.topics import DEAD_LETTERS, EVENTS
 
 

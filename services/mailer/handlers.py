@@ -17,8 +17,9 @@ from shared.clock import now
 from shared.desk.load import LoadedDesk
 from shared.desk.watch import DeskWatch
 from shared.events import ArticleFact, MailOversize, UnknownFact
-from shared.failures import NewerWriter, Permanent, Record
-from shared.kafka import next_offsets
+from shared.failures import NewerWriter, Permanent
+from shared.kafka.consumer import next_offsets
+from shared.kafka.record import Record
 from shared.logs import fields
 from shared.topics import EVENTS
 from shared.wire import decode_fact, of_newer_writer

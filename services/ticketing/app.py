@@ -13,14 +13,16 @@ from services.ticketing import dead_letter_store
 from services.ticketing.handlers import DeadLetterHandler, MailHandler, origin_of
 from services.ticketing.outbox import Relay
 from shared import metrics
-from shared.dead_letters import dead_letter_sink
-from shared.failures import Handle, Record, describe
-from shared.kafka import Consumer
-from shared.kafka_admin import differences
+from shared.failures import describe
+from shared.kafka.admin import differences
+from shared.kafka.consumer import Consumer
+from shared.kafka.dead_letters import dead_letter_sink
+from shared.kafka.policy import Handle
+from shared.kafka.producer import Producer
+from shared.kafka.record import Record
 from shared.logs import fields
 from shared.postgres import UNAVAILABLE, Pool, load_offsets, save_offsets
 from shared.process import Process
-from shared.producer import Producer
 from shared.topics import DEAD_LETTERS, DISPATCHED, EVENTS, GROUPS
 
 log = logging.getLogger(__name__)

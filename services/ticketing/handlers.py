@@ -13,12 +13,13 @@ from services.ticketing.settle import settle
 from services.ticketing.ticket_numbers import day_of
 from shared import metrics
 from shared.clock import monotonic, now
-from shared.dead_letters import dead_letter_of
 from shared.desk.model import Desk
 from shared.desk.watch import DeskWatch
 from shared.events import Action, DeadLetter
-from shared.failures import NewerWriter, Permanent, Record
-from shared.kafka import next_offsets
+from shared.failures import NewerWriter, Permanent
+from shared.kafka.consumer import next_offsets
+from shared.kafka.dead_letters import dead_letter_of
+from shared.kafka.record import Record
 from shared.logs import fields
 from shared.postgres import Pool, save_offsets
 from shared.topics import DEAD_LETTERS, DISPATCHED

@@ -14,9 +14,9 @@ from shared import metrics
 from shared.clock import monotonic, rfc3339
 from shared.events import TicketEvent
 from shared.failures import Transient, describe
+from shared.kafka.producer import Outgoing, Producer
 from shared.logs import fields
 from shared.postgres import UNAVAILABLE, Connection, create_pool
-from shared.producer import Outgoing, Producer
 from shared.wire import cloud_headers
 
 log = logging.getLogger(__name__)

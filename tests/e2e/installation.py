@@ -24,7 +24,7 @@ import psutil
 
 from ops.stack.settings import free_ports
 from shared.clock import monotonic
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
 from tests.e2e.mails import Sent
 from tests.servers import Servers
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from shared.kafka_groups import group_states
-from shared.producer import Outgoing, Producer
+from shared.kafka.groups import group_states
+from shared.kafka.producer import Outgoing, Producer
 from shared.topics import RECEIVED
 from tests.e2e.installation import REPO, SERVICES, Installation
 from tests.e2e.mails import customers

@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from services.dispatcher import app
 from shared.clock import monotonic
 from shared.events import MailDispatched, Origin, ReceivedMail
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
+from shared.kafka.producer import Outgoing, Producer
 from shared.mime.conversation import kafka_key
 from shared.originals import open_originals
 from shared.process import Misconfigured, Process
-from shared.producer import Outgoing, Producer
 from shared.settings import Settings
 from shared.topics import BY_NAME, DEAD_LETTERS, DISPATCHED, RECEIVED
 from shared.wire import decode_dead_letter, decode_dispatched, encode_received

@@ -9,7 +9,7 @@ import trustme
 from services.fetcher.imap import Mailbox
 from services.fetcher.imap_connect import Security, connect
 from services.fetcher.imap_wire import Limits
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
 from tests.integration.fetcher.world import World
 from tests.servers import Servers
 

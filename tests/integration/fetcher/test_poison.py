@@ -12,7 +12,7 @@ from services.fetcher.reading import Reader, Session
 from services.fetcher.store import Lease
 from services.fetcher.watch import Surroundings
 from shared.desk.model import Account
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.dialogue import Server, scripted
 from tests.integration.fetcher.world import World, mail, until

@@ -23,9 +23,9 @@ from services.fetcher.store import Store
 from services.fetcher.watch import Surroundings, Trust
 from shared.desk.watch import DeskWatch
 from shared.events import ReceivedMail
+from shared.kafka.producer import Producer
 from shared.originals import open_originals
 from shared.postgres import create_pool
-from shared.producer import Producer
 from shared.topics import DEAD_LETTERS, RECEIVED
 from shared.wire import decode_dead_letter, decode_received
 from tests.servers import Servers

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.failures import Permanent, Record, Transient
-from shared.kafka import Consumer, next_offsets
-from shared.kafka_admin import apply_topics, differences, group_lags
-from shared.producer import Outgoing, Producer
+from shared.failures import Permanent, Transient
+from shared.kafka.admin import apply_topics, differences, group_lags
+from shared.kafka.consumer import Consumer, next_offsets
+from shared.kafka.producer import Outgoing, Producer
+from shared.kafka.record import Record
 from shared.settings import Settings
 from shared.topics import EVENTS, TOPICS
 from tests.servers import Servers

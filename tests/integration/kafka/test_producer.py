@@ -8,8 +8,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.clock import monotonic
-from shared.kafka_admin import apply_topics
-from shared.producer import Outgoing, Producer, SendFailed
+from shared.kafka.admin import apply_topics
+from shared.kafka.producer import Outgoing, Producer, SendFailed
 from shared.topics import BY_NAME, EVENTS
 from tests.integration.kafka.held_wire import HeldWire, through
 from tests.servers import Servers

@@ -14,9 +14,9 @@ import pytest
 from services.mailer import app
 from shared import wire
 from shared.events import Headers
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
+from shared.kafka.producer import Outgoing, Producer
 from shared.process import Process
-from shared.producer import Outgoing, Producer
 from shared.settings import Settings
 from shared.topics import EVENTS
 from tests.integration.mailer.world import KEYS, headers, ticket_created, until, write_desk

@@ -20,7 +20,7 @@ from shared import message_ids, wire
 from shared.clock import monotonic
 from shared.desk.watch import DeskWatch
 from shared.events import Answer, Kind, Origin, Party, TicketCreated
-from shared.failures import Record
+from shared.kafka.record import Record
 from shared.postgres import create_pool
 from shared.settings import Settings
 from shared.topics import EVENTS

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
 from shared.postgres import Pool, create_pool
 from tests.integration.ops.operating import Operator
 from tests.servers import Servers

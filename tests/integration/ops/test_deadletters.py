@@ -11,7 +11,7 @@ from services.ticketing import dead_letter_store
 from shared.clock import now
 from shared.desk.model import Desk
 from shared.events import DeadLetter, Origin, ReceivedMail
-from shared.failures import Record
+from shared.kafka.record import Record
 from shared.originals import open_originals
 from shared.postgres import Pool
 from shared.topics import DISPATCHED, EVENTS, RECEIVED

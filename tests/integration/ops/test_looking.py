@@ -1,8 +1,8 @@
 """`status`, `account list`, `ticket list|show` on real servers."""
 
 from shared.events import AttachmentInfo
+from shared.kafka.producer import Outgoing, Producer
 from shared.postgres import Pool
-from shared.producer import Outgoing, Producer
 from shared.topics import EVENTS
 from tests.integration.ops.operating import Operator
 from tests.integration.ticketing.situations import batch, handler

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ops.stack import ready
-from shared.kafka_admin import apply_topics, differences
+from shared.kafka.admin import apply_topics, differences
 from shared.topics import TOPICS
 from tests.conftest import Mailbox
 from tests.servers import OwnServers, Servers

@@ -18,7 +18,7 @@ from ops.stack.servers import Wanted, serve
 from ops.stack.settings import HOST, StackSettings
 from ops.stack.supervisor import Service, Supervisor
 from shared.clock import monotonic
-from shared.kafka_admin import apply_topics, differences
+from shared.kafka.admin import apply_topics, differences
 from shared.topics import TOPICS
 
 SERVERS = """\

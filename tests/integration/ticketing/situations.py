@@ -11,7 +11,7 @@ import asyncpg
 from services.ticketing.handlers import MailHandler
 from shared.desk.watch import DeskWatch
 from shared.events import MailDispatched
-from shared.failures import Record
+from shared.kafka.record import Record
 from shared.postgres import Pool
 from shared.topics import DISPATCHED
 from shared.wire import encode_dispatched

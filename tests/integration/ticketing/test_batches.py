@@ -8,7 +8,9 @@ import pytest
 from services.ticketing.handlers import DeadLetterHandler, decoded
 from services.ticketing.ticket_numbers import ticket_number
 from shared.events import AttachmentInfo, Candidate, Check, DeadLetter, MailDispatched
-from shared.failures import NewerWriter, Permanent, Policy, Record
+from shared.failures import NewerWriter, Permanent
+from shared.kafka.policy import Policy
+from shared.kafka.record import Record
 from shared.postgres import Pool, load_offsets
 from shared.topics import DEAD_LETTERS, DISPATCHED
 from shared.wire import encode_dead_letter

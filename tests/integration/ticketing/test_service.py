@@ -14,10 +14,10 @@ from services.ticketing.app import serve
 from services.ticketing.outbox import Relay
 from shared.events import MailDispatched, TicketCreated
 from shared.failures import Transient
-from shared.kafka_admin import apply_topics
+from shared.kafka.admin import apply_topics
+from shared.kafka.producer import Outgoing, Producer
 from shared.postgres import Pool
 from shared.process import Process
-from shared.producer import Outgoing, Producer
 from shared.settings import Settings
 from shared.topics import BY_NAME, DISPATCHED, EVENTS
 from shared.wire import decode_fact, encode_dispatched

@@ -11,7 +11,8 @@ from services.dispatcher.decide import HTML_BYTES, TEXT_BYTES, Setting, decide, 
 from services.dispatcher.handlers import origin_of, received_of
 from shared.desk.load import load_desk
 from shared.events import Action, Kind, MailDispatched, Origin, ReceivedMail
-from shared.failures import NewerWriter, Permanent, Record
+from shared.failures import NewerWriter, Permanent
+from shared.kafka.record import Record
 from shared.mime import parse
 from shared.wire import MAX_EVENT_BYTES, decode_dispatched, encode_received
 from tests.e2e import mails

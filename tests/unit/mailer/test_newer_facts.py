@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.mailer.handlers import _decoded
-from shared.failures import NewerWriter, Permanent, Record
+from shared.failures import NewerWriter, Permanent
+from shared.kafka.record import Record
 from shared.topics import EVENTS
 
 SAMPLE = Path(__file__).parents[2] / "contract" / "samples" / "ticket-created.v1.json"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.problems import Facts, Stored, problems
-from shared.kafka_groups import GroupState
+from shared.kafka.groups import GroupState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

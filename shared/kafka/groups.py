@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from shared.clock import monotonic
-from shared.kafka_admin import KafkaUnreachable, Lag, admin, group_lags
+from shared.kafka.admin import KafkaUnreachable, Lag, admin, group_lags
 
 _LOOK_SECONDS = 5.0
 

@@ -20,9 +20,10 @@ from faststream.kafka.message import KafkaMessage
 
 from shared import metrics
 from shared.clock import monotonic, now
-from shared.failures import FUSE_PAUSE_SECONDS, BatchFailed, Handle, Policy, Record, SetAside
+from shared.kafka.offsets import Rewind, StoredOffsets
+from shared.kafka.policy import FUSE_PAUSE_SECONDS, BatchFailed, Handle, Policy, SetAside
+from shared.kafka.record import Record
 from shared.logs import fields
-from shared.rewind import Rewind, StoredOffsets
 from shared.settings import Settings
 from shared.topics import GROUPS
 
@@ -182,7 +183,7 @@ class Consumer:
         )
 
     def _pause(self) -> None:
-        """The consumer stays a member; after a minute one record is tried (failures.py)."""
+        """The consumer stays a member; after a minute one record is tried (policy.py)."""
         consumer = self.consumer
         held = consumer.assignment()
         consumer.pause(*held)

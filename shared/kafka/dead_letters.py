@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from shared import metrics
 from shared.clock import now, rfc3339
 from shared.events import DeadLetter
-from shared.failures import Record, describe, reason_of
-from shared.producer import Outgoing, Producer
+from shared.failures import describe, reason_of
+from shared.kafka.producer import Outgoing, Producer
+from shared.kafka.record import Record
 from shared.topics import DEAD_LETTERS
 from shared.wire import encode_dead_letter
 

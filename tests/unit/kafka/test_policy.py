@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from shared.failures import BatchFailed, NewerWriter, Permanent, Policy, Record, Transient, backoff, describe
+from shared.failures import NewerWriter, Permanent, Transient, backoff, describe
+from shared.kafka.policy import BatchFailed, Policy
+from shared.kafka.record import Record
 
 
 def record(offset: int, partition: int = 0) -> Record:
