@@ -197,7 +197,7 @@ async def test_the_database_decides_where_to_read_on(installation: Installation)
 async def test_a_database_that_goes_back_under_a_running_consumer_is_noticed(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.kafka.AUDIT_SECONDS", 0.2)
+    monkeypatch.setattr("shared.kafka.consumer.AUDIT_SECONDS", 0.2)
     await installation.send(0, 60)
     reader = Reader()
     async with running(reader.consumer(installation.settings, stored=True)):
@@ -210,7 +210,7 @@ async def test_a_database_that_goes_back_under_a_running_consumer_is_noticed(
 async def test_the_fuse_pauses_and_the_consumer_stays_a_member(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.kafka.FUSE_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("shared.kafka.consumer.FUSE_PAUSE_SECONDS", 0.3)
     await installation.send(0, 60)
     broken = True
     reader = Reader(lambda _: Permanent("decoding") if broken else None)
