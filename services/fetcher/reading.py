@@ -14,7 +14,7 @@ from typing import Literal
 
 from services.fetcher import faults, plan
 from services.fetcher.budget import ByteBudget
-from services.fetcher.imap import HEADERS_AT_MOST, Fetched, Mailbox
+from services.fetcher.imap.client import HEADERS_AT_MOST, Fetched, Mailbox
 from services.fetcher.plan import Failed, Folder, Listed, MailboxState
 from services.fetcher.store import Lease, Memory, Store
 from shared import metrics

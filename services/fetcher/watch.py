@@ -16,8 +16,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from services.fetcher import faults, plan
-from services.fetcher.imap import Mailbox
-from services.fetcher.imap_connect import Security, connect
+from services.fetcher.imap.client import Mailbox
+from services.fetcher.imap.connect import Security, connect
 from services.fetcher.reading import Looked, Reader, Rim, Session
 from services.fetcher.store import Lease, LeaseLost
 from shared import metrics

@@ -1,4 +1,4 @@
-# What services/fetcher/imap_wire.py uses of aioimaplib 2.0.3, which ships no types.
+# What services/fetcher/imap/wire.py uses of aioimaplib 2.0.3, which ships no types.
 import asyncio
 from typing import Any, NamedTuple
 

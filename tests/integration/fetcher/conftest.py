@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import trustme
 
-from services.fetcher.imap import Mailbox
-from services.fetcher.imap_connect import Security, connect
-from services.fetcher.imap_wire import Limits
+from services.fetcher.imap.client import Mailbox
+from services.fetcher.imap.connect import Security, connect
+from services.fetcher.imap.wire import Limits
 from shared.kafka.admin import apply_topics
 from tests.integration.fetcher.world import World
 from tests.servers import Servers

@@ -9,8 +9,8 @@ import pytest
 from aioimaplib.aioimaplib import IMAP4ClientProtocol
 
 from services.fetcher import faults
-from services.fetcher.imap import Mailbox
-from services.fetcher.imap_wire import Limits, Wire
+from services.fetcher.imap.client import Mailbox
+from services.fetcher.imap.wire import Limits, Wire
 from services.fetcher.plan import Listed
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.dialogue import Server, scripted

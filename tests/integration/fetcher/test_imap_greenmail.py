@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.fetcher import faults
-from services.fetcher.imap_connect import Security
+from services.fetcher.imap.connect import Security
 from services.fetcher.watch import Trust
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.world import World, mail, until

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer
 
 from services.fetcher.accounts import Accounts
 from services.fetcher.budget import ByteBudget
-from services.fetcher.imap import Mailbox
-from services.fetcher.imap_connect import Security, connect
+from services.fetcher.imap.client import Mailbox
+from services.fetcher.imap.connect import Security, connect
 from services.fetcher.lease import Leases
 from services.fetcher.reading import Rim
 from services.fetcher.store import Store

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fetcher.imap_syntax import (
+from services.fetcher.imap.syntax import (
     Untagged,
     listed,
     mailbox_name,

@@ -9,8 +9,8 @@ from enum import StrEnum
 from aioimaplib.aioimaplib import AUTH, NONAUTH, quoted
 
 from services.fetcher import faults
-from services.fetcher.imap import Mailbox
-from services.fetcher.imap_wire import Exchange, Limits, Wire
+from services.fetcher.imap.client import Mailbox
+from services.fetcher.imap.wire import Exchange, Limits, Wire
 
 
 class Security(StrEnum):

@@ -1,4 +1,4 @@
-"""A mailbox over IMAP, in the fetcher's terms: typed calls over `imap_wire`, by UID only.
+"""A mailbox over IMAP, in the fetcher's terms: typed calls over `wire`, by UID only.
 
 Nothing here marks, moves or removes a mail unless it is told which UID. Mail is read with BODY.PEEK; never
 ENVELOPE or BODYSTRUCTURE, which one broken mail can make unreadable for a whole mailbox.
@@ -13,7 +13,7 @@ from datetime import datetime
 from aioimaplib.aioimaplib import SELECTED, Command, quoted
 
 from services.fetcher import faults
-from services.fetcher.imap_syntax import (
+from services.fetcher.imap.syntax import (
     listed,
     mailbox_name,
     members,
@@ -22,7 +22,7 @@ from services.fetcher.imap_syntax import (
     response_code,
     uid_set,
 )
-from services.fetcher.imap_wire import Exchange, Wire
+from services.fetcher.imap.wire import Exchange, Wire
 from services.fetcher.plan import Listed, MailboxState
 
 HEADERS_AT_MOST = 128 * 1024
@@ -40,7 +40,7 @@ class Fetched:
 
 
 class Mailbox:
-    """One authenticated connection; made by `imap_connect.connect`. Any call may raise a `faults.Fault`.
+    """One authenticated connection; made by `connect.connect`. Any call may raise a `faults.Fault`.
 
     After every fault but `Refused` the connection is gone for good: connect anew, after a while.
     """

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from aioimaplib.aioimaplib import CONNECTED, LOGOUT, Command, Commands, IMAP4ClientProtocol
 
 from services.fetcher import faults
-from services.fetcher.imap_syntax import Untagged
+from services.fetcher.imap.syntax import Untagged
 
 # at DEBUG the library formats every chunk, log-in lines included
 logging.getLogger("aioimaplib").setLevel(logging.WARNING)
@@ -61,7 +61,7 @@ class Exchange:
 
 
 class Wire(IMAP4ClientProtocol):
-    """The connection's protocol object; see `services.fetcher.imap` for the commands."""
+    """The connection's protocol object; see `services.fetcher.imap.client` for the commands."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(asyncio.get_running_loop())
