@@ -173,6 +173,21 @@ def deadletters_discard(ids: tuple[int, ...], why: str) -> None:
     _finish(lambda: discard(ids, why))
 
 
+@carteiro.group()
+def originals() -> None:
+    """The raw mails in the object store."""
+
+
+@originals.command("sweep")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@_json_option
+def originals_sweep(dry_run: bool, as_json: bool) -> None:
+    """Remove packs that nothing names and that are older than twice the longest retention."""
+    from ops.originals import sweep  # noqa: PLC0415
+
+    _finish(lambda: sweep(dry_run=dry_run, as_json=as_json))
+
+
 @carteiro.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--account", default="", help="As if this account had fetched it; default: none, the recipient decides.")

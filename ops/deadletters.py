@@ -130,8 +130,6 @@ def _page(letter: dict[str, Any]) -> Iterator[str]:
     yield f"  set aside by the {letter['service']} {ago(letter['received_at'])}"
     if letter["state"] != "open":
         yield f"  {_decided(letter)}" + (f": {printable(letter['why'])}" if letter["why"] else "")
-    if letter["original"]:
-        yield f"  original {letter['original']}"
     yield "headers"
     for name, coded in json.loads(letter["headers"]):
         yield f"  {printable(name)}: {_text(base64.b64decode(coded))}"

@@ -13,7 +13,7 @@ from shared.failures import NewerWriter, Permanent
 from shared.kafka.producer import Outgoing, Producer
 from shared.kafka.record import Record
 from shared.mime.fields import header_fields
-from shared.originals import Originals, reference_of
+from shared.originals import Originals, Reference, packed
 from shared.topics import DISPATCHED
 from shared.wire import cloud_headers, decode_received, encode_dispatched
 
@@ -24,8 +24,7 @@ _RECEIVED = b"carteiro.mail-received.v1"
 
 
 class Handler:
-    """Holds nothing between batches. A batch that comes again writes the same objects and the same decisions;
-    ticketing takes the first of each."""
+    """Decisions of a batch that comes again differ in nothing but where the original is; ticketing takes the first."""
 
     def __init__(
         self, desk: DeskWatch, keys: Sequence[bytes], originals: Originals, producer: Producer, worker: Worker
@@ -35,6 +34,7 @@ class Handler:
         self._originals = originals
         self._producer = producer
         self._worker = worker
+        self._kept: tuple[list[str], list[Reference]] = ([], [])
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Returns when every decision is confirmed by the broker. Raises Permanent for a record that is no mail."""
@@ -42,15 +42,30 @@ class Handler:
         loaded = self._desk.current  # once a batch: it may change at every await
         setting = Setting(loaded.desk, loaded.sha256, self._keys)
         mails = [received_of(record) for record in records]
-        references = [_reference(mail) for mail in mails]
-        # written in threads while this one decides; nothing is published before they are durable
-        keeping = asyncio.create_task(self._keep(mails))
-        await asyncio.sleep(0)
+        references, keeping = await self._keep([mail for mail in mails if not mail.raw_ref])
         try:
-            await self._decide_and_send(records, mails, references, setting, keeping)
+            await self._decide_and_send(records, mails, _references(mails, references), setting, keeping)
         finally:
             keeping.cancel()
+        self._kept = ([], [])
         metrics.stage_duration.labels("dispatch").observe(monotonic() - began)
+
+    async def _keep(self, mails: Sequence[ReceivedMail]) -> tuple[list[Reference], asyncio.Task[None]]:
+        """Where the originals are, and the task that makes them durable: it writes in a thread while this one decides,
+        and nothing is published before it is done. Large mail is kept by the fetcher before it names it."""
+        hashes = [mail.sha256 for mail in mails]
+        if hashes == self._kept[0]:  # a batch that could not be published comes again: no second pack of it
+            return self._kept[1], asyncio.create_task(asyncio.sleep(0))
+        # in a thread: compressing a batch takes longer than the loop may be held
+        pack = await asyncio.to_thread(packed, [mail.raw for mail in mails], now())
+
+        async def put() -> None:
+            await self._originals.put(pack)
+            self._kept = (hashes, pack.references)
+
+        keeping = asyncio.create_task(put())
+        await asyncio.sleep(0)
+        return pack.references, keeping
 
     async def _decide_and_send(
         self,
@@ -73,10 +88,6 @@ class Handler:
         await keeping
         await self._producer.send_all(ready)
 
-    async def _keep(self, mails: Sequence[ReceivedMail]) -> None:
-        """Originals made durable. Large ones are kept by the fetcher before it names them."""
-        await self._originals.put_many([mail.raw for mail in mails if not mail.raw_ref])
-
     async def _decided(self, mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
         if mail.raw_ref:
             mail = mail._replace(raw=await self._originals.get(reference))
@@ -90,12 +101,19 @@ class Handler:
             raise Permanent("undecided", str(error)) from error
 
 
-def _reference(mail: ReceivedMail) -> str:
-    """Where the original is, or is about to be. Raises Permanent where the bytes are not what the header says."""
-    reference = mail.raw_ref or reference_of(mail.raw)
-    if mail.sha256 not in reference:
-        raise Permanent("malformed", "sha256")
-    return reference
+def _references(mails: Sequence[ReceivedMail], kept: Sequence[Reference]) -> list[str]:
+    """Where each original is, or is about to be. Raises Permanent where the bytes are not what the header says."""
+    inline = iter(kept)
+    references: list[str] = []
+    for mail in mails:
+        try:
+            reference = Reference.parse(mail.raw_ref) if mail.raw_ref else next(inline)
+        except ValueError as error:
+            raise Permanent("malformed", "raw-ref") from error
+        if reference.sha256 != mail.sha256:
+            raise Permanent("malformed", "sha256")
+        references.append(str(reference))
+    return references
 
 
 def _dispatched(mail: ReceivedMail, reference: str, setting: Setting) -> bytes:

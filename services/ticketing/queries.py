@@ -3,6 +3,9 @@
 A connection is passed in; its owner says whose rights it has.
 """
 
+import base64
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +37,7 @@ async def ticket(connection: Connection, number: str) -> Row | None:
 
 _ARTICLES = """
 SELECT a.id::text AS article_id, a.direction, a.sender_type, a.visible, a.kind, a.from_name, a.from_address,
-       a.subject, a.message_id, a.text, a.account, a.original, encode(a.raw_sha256, 'hex') AS sha256, a.received_at,
+       a.subject, a.message_id, a.text, a.account, encode(a.raw_sha256, 'hex') AS sha256, a.received_at,
        ARRAY(SELECT p.filename FROM ticketing.attachments p WHERE p.article_id = a.id ORDER BY p.position) AS files
 FROM ticketing.articles a WHERE a.ticket_id = $1 ORDER BY a.received_at, a.id
 """
@@ -97,6 +100,27 @@ FROM ticketing.dead_letters WHERE state = 'open' GROUP BY 1, 2 ORDER BY 1, 2
 async def open_letters(connection: Connection) -> list[Row]:
     """Dead letters nobody has decided on, by topic and reason."""
     return _rows(await connection.fetch(_OPEN_LETTERS))
+
+
+# a mail's decision names its original as long as the mail is kept, whatever became of it
+_NAMED = """
+SELECT split_part(original, ':', 1) FROM ticketing.articles
+UNION SELECT split_part(original, ':', 1) FROM ticketing.decisions
+UNION SELECT split_part(original, ':', 1) FROM ticketing.dead_letters
+"""
+_LETTERS_BYTES = "SELECT headers, value FROM ticketing.dead_letters"
+_PACK = re.compile(rb"packs/[0-9/]+/[0-9a-f-]+\.pack")
+
+
+async def named_packs(connection: Connection) -> set[str]:
+    """Every pack that an article, a decision or a dead letter names; reads the tables whole."""
+    named = {row[0] for row in await connection.fetch(_NAMED, timeout=3600)}
+    async with connection.transaction():
+        async for headers, value in connection.cursor(_LETTERS_BYTES):
+            coded = [base64.b64decode(header) for _, header in json.loads(headers)]
+            for written in (*coded, value or b""):
+                named.update(name.decode() for name in _PACK.findall(written))
+    return named - {""}
 
 
 _LETTERS = """

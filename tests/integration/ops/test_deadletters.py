@@ -12,7 +12,7 @@ from shared.clock import now
 from shared.desk.model import Desk
 from shared.events import DeadLetter, Origin, ReceivedMail
 from shared.kafka.record import Record
-from shared.originals import open_originals
+from shared.originals import open_originals, packed
 from shared.postgres import Pool
 from shared.topics import DISPATCHED, EVENTS, RECEIVED
 from shared.wire import decode_dispatched, encode_dispatched
@@ -131,7 +131,7 @@ async def test_a_quarantined_mail_whose_original_is_gone_is_not_sent(operator: O
     setting = Setting(Desk(), "", [])
     digest = hashlib.sha256(RAW).hexdigest()
     received = ReceivedMail("caixa", "INBOX", 1, "9", len(RAW), digest, ARRIVED, Origin.LIVE, RAW)
-    event = quarantined(received, setting, "cpu", original=f"{digest[0]}/{digest}.zst")
+    event = quarantined(received, setting, "cpu", original=str(packed([RAW], ARRIVED).references[0]))
     await handler(pool, operator.folder)(batch([event]))
     (letter,) = await operator.rows("deadletters", "list")
     said = await operator.run("deadletters", "replay", letter["id"])
