@@ -60,17 +60,17 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
     facts = [fact(number) for number in range(1, count + 1)]
 
-    def sign(ticket: int, delivery: int, domain: str) -> str:
+    def sign(ticket: str, delivery: str, domain: str) -> str:
         return message_ids.sign(ticket, delivery, domain, KEYS)
 
-    desktop = Desktop(DESK, {"recebido.txt": TEXT}, sign, MOMENT)
+    desktop = Desktop(DESK, {"recebido.txt": TEXT}, sign)
     began = time.process_time()
     for number, each in enumerate(facts, 1):
-        write_answer(each, answer_for(each, DESK), each.answer.address, number, desktop)
+        write_answer(each, answer_for(each, DESK), each.answer.address, message_ids.key_of(str(number)), desktop)
     answers = time.process_time() - began
     began = time.process_time()
     for number, each in enumerate(facts, 1):
-        write_notification(each, notifications_for(each, DESK)[0], number, desktop)
+        write_notification(each, notifications_for(each, DESK)[0], message_ids.key_of(str(number)), desktop)
     notifications = time.process_time() - began
     print(f"answer {answers / count * 1e6:.0f} us, notification {notifications / count * 1e6:.0f} us ({count} each)")
 

@@ -137,9 +137,9 @@ class Classification(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """Evidence of a thread: a ticket number, a ticket id or a message id, and the check that found it.
+    """Evidence of a thread: a ticket number, a ticket's key or a message id, and the check that found it.
 
-    `value` is the ticket number (subject_number, plus_address), the ticket id (signed_message_id) or a message
+    `value` is the ticket number (subject_number, plus_address), the ticket's key (signed_message_id) or a message
     id with its angle brackets (bounce, in_reply_to, references). `proves_sender`: a signed id of ours, which
     admits the article whoever sent it.
     """
@@ -224,13 +224,15 @@ class MailDispatched(Struct, frozen=True, kw_only=True):
 
 class TicketEvent(Struct, frozen=True, kw_only=True):
     """What all facts about a ticket carry. `sequence` counts the ticket's events from 1. The CloudEvents id comes
-    from the mail that raised the fact: a repeat has the same, also after the database was restored. `references`
-    are the incoming mail's, oldest first, and its own id last: what an answer continues. No bodies: they stay in
-    the database."""
+    from the mail that raised the fact: a repeat has the same, also after the database was restored. So has
+    `ticket_key`, which comes from the ticket's first mail: it signs our Message-IDs and is the record's key; empty
+    in facts from before there were keys. `references` are the incoming mail's, oldest first, and its own id last:
+    what an answer continues. No bodies: they stay in the database."""
 
     TOPIC: ClassVar[str] = "ticket.events.v1"
 
     ticket_id: str
+    ticket_key: str = ""
     number: str
     sequence: int
     queue: str

@@ -1,10 +1,13 @@
 """Signed Message-IDs: a reply to one of our mails proves its ticket without a look-up.
 
-`<c1.TICKET.DELIVERY.MAC@domain>`; MAC is 16 lower-case base32 characters (80 bits) of HMAC-SHA256 over
-`c1.TICKET.DELIVERY`. Delivery 0 is the ticket's stable reference, present in the References of every mail of ours.
+`<c1.TICKET.DELIVERY.MAC@domain>`; TICKET and DELIVERY are keys, MAC is 13 characters of HMAC-SHA256 over
+`c1.TICKET.DELIVERY`, all in lower-case base32 (RFC 4648 section 6). Delivery 0 is the ticket's stable reference,
+present in the References of every mail of ours. Keys are hashes of what caused the ticket and the delivery, so a
+database that went back names them again as before (docs/adr/0005).
 """
 
 import base64
+import hashlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -15,26 +18,44 @@ import idna
 MOST_CHARACTERS = 78
 """RFC 5322 2.1.1: a longer id would have to be folded, and some servers encode it then, which breaks threading."""
 
-_SHORTEST_KEY = 16
-_SIGNED = re.compile(r"<?c1\.(0|[1-9][0-9]{0,18})\.(0|[1-9][0-9]{0,18})\.([a-z2-7]{16})@[^<>@\s]+>?", re.IGNORECASE)
+KEY_CHARACTERS = 10
+LONG_KEY_CHARACTERS = 16
+"""Of a ticket whose ordinary key another ticket has: four in a hundred desks of ten million tickets have one such."""
+
+STABLE = "0"
+"""In the place of a delivery: the ticket itself."""
+
+_SHORTEST_SECRET = 16
+_MAC_CHARACTERS = 13
+_KEY = rf"[a-z2-7]{{{KEY_CHARACTERS}}}(?:[a-z2-7]{{{LONG_KEY_CHARACTERS - KEY_CHARACTERS}}})?"
+_KEY_ALONE = re.compile(_KEY)
+_SIGNED = re.compile(rf"<?c1\.({_KEY})\.({STABLE}|{_KEY})\.([a-z2-7]{{{_MAC_CHARACTERS}}})@[^<>@\s]+>?", re.IGNORECASE)
 
 
 class Signed(NamedTuple):
-    """What one of our ids says; `delivery` 0 is the ticket's stable reference."""
+    """What one of our ids says: keys in lower case; `delivery` is STABLE in the ticket's own reference."""
 
-    ticket: int
-    delivery: int
+    ticket: str
+    delivery: str
 
 
-def sign(ticket: int, delivery: int, domain: str, keys: Sequence[bytes]) -> str:
+def key_of(*cause: str, characters: int = KEY_CHARACTERS) -> str:
+    """The key of what `cause` names: base32 characters of SHA-256, five bits each. The longer key begins with the
+    shorter one."""
+    digest = hashlib.sha256("\0".join(cause).encode("utf-8", "surrogateescape")).digest()
+    return _base32(digest, characters)
+
+
+def sign(ticket: str, delivery: str, domain: str, keys: Sequence[bytes]) -> str:
     """The id with its angle brackets; the first key signs. `domain` is that of the From address, any case or script.
 
-    ValueError without a key, for a negative number, and for a domain with which the id exceeds 78 characters.
+    ValueError without a key to sign with, for what is no key of a ticket or a delivery, and for a domain with which
+    the id exceeds 78 characters.
     """
     if not keys:
         raise ValueError("no key to sign Message-IDs with")
-    if ticket < 0 or delivery < 0:
-        raise ValueError("ticket and delivery are not negative")
+    if not _KEY_ALONE.fullmatch(ticket) or not (delivery == STABLE or _KEY_ALONE.fullmatch(delivery)):
+        raise ValueError("no key of a ticket or a delivery")
     signed = f"c1.{ticket}.{delivery}"
     message_id = f"<{signed}.{_mac(signed, keys[0])}@{_a_label(domain)}>"
     if len(message_id) > MOST_CHARACTERS:
@@ -48,7 +69,7 @@ def verify(message_id: str, keys: Sequence[bytes]) -> Signed | None:
     match = _SIGNED.fullmatch(message_id.strip()) if len(message_id) <= 2 * MOST_CHARACTERS else None
     if match is None or not message_id.isascii():
         return None
-    ticket, delivery, mac = int(match[1]), int(match[2]), match[3].lower()
+    ticket, delivery, mac = (part.lower() for part in match.groups())
     signed = f"c1.{ticket}.{delivery}"
     # every key is tried, so that the time says nothing about which one it was
     matches = [hmac.compare_digest(_mac(signed, key), mac) for key in keys]
@@ -65,14 +86,18 @@ def load_keys(text: str) -> list[bytes]:
     if not keys:
         raise ValueError("no key")
     for number, key in enumerate(keys, 1):
-        if len(key) < _SHORTEST_KEY:
-            raise ValueError(f"key {number} is shorter than {_SHORTEST_KEY} characters")
+        if len(key) < _SHORTEST_SECRET:
+            raise ValueError(f"key {number} is shorter than {_SHORTEST_SECRET} characters")
     return keys
 
 
 def _mac(signed: str, key: bytes) -> str:
     digest = hmac.digest(key, signed.encode("ascii"), "sha256")
-    return base64.b32encode(digest[:10]).decode("ascii").lower()
+    return _base32(digest, _MAC_CHARACTERS)
+
+
+def _base32(digest: bytes, characters: int) -> str:
+    return base64.b32encode(digest[:10]).decode("ascii").lower()[:characters]
 
 
 def _a_label(domain: str) -> str:

@@ -34,9 +34,9 @@ def candidates(mail: Mail, kind: Kind, ticket: Ticket, keys: Sequence[bytes]) ->
 
 
 def _signed(ids: Sequence[str], keys: Sequence[bytes]) -> list[str]:
-    """Ticket ids that our own ids name, each once."""
+    """Keys of the tickets that our own ids name, each once."""
     proofs = (verify(message_id, keys) for message_id in dict.fromkeys(ids))
-    return list(dict.fromkeys(str(proof.ticket) for proof in proofs if proof))
+    return list(dict.fromkeys(proof.ticket for proof in proofs if proof))
 
 
 def _named(in_reply_to: Sequence[str], newest_first: Sequence[str]) -> Iterator[Candidate]:

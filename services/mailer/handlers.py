@@ -47,7 +47,7 @@ class Handler:
             counts = await batch.answers_of(counted_addresses(plans, desk.desk), day)
             verdicts = [judge(plan.fact, plan.answer, desk.desk, counts) for plan in plans]
             ids = await batch.delivery_ids(deliveries(plans))
-            desktop = Desktop(desk.desk, desk.texts, self.sign, moment)
+            desktop = Desktop(desk.desk, desk.texts, self.sign)
             rows = rows_of(zip(plans, verdicts, strict=True), iter(ids), desktop)
             await batch.enqueue(rows)
             await batch.save_answers_of(counts, day)

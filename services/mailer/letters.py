@@ -1,11 +1,11 @@
 """From a fact and its reader to the finished mail: text, subject, thread and signed identifier put together.
 
-Pure: the delivery's id and the time are given, so the bytes can be stored and every repeat is the same mail.
+Pure, and nothing in the mail is of the moment in which it is written: its Date is the fact's, its identifier comes
+from the fact's and the delivery's keys. A mailer whose database went back composes the same bytes again.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from services.mailer.compose import Letter, compose, thread, valid_id
 from services.mailer.placeholders import render, values_of
@@ -14,9 +14,11 @@ from services.mailer.texts import Text, shipped
 from shared import subjects
 from shared.desk.model import Desk, Mailbox, NotifiedAgent
 from shared.events import ArticleFact
+from shared.message_ids import STABLE, key_of
 
-Sign = Callable[[int, int, str], str]
-"""Ticket id, delivery id, domain -> a signed Message-ID with its angle brackets; ValueError when it is too long."""
+Sign = Callable[[str, str, str], str]
+"""Key of the ticket, key of the delivery, domain -> a signed Message-ID with its angle brackets; ValueError when it is
+too long."""
 
 Envelope = tuple[Mailbox, Mailbox]
 """Sender and recipient."""
@@ -24,12 +26,11 @@ Envelope = tuple[Mailbox, Mailbox]
 
 @dataclass(frozen=True)
 class Desktop:
-    """What letters are written with: the desk, the texts it names (by file), the signing of identifiers, the time."""
+    """What letters are written with: the desk, the texts it names (by file), the signing of identifiers."""
 
     desk: Desk
     texts: Mapping[str, str]
     sign: Sign
-    now: datetime
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Mail:
     message_id: str
 
 
-def write_answer(fact: ArticleFact, answer: Answer, address: str, delivery: int, desktop: Desktop) -> Mail:
+def write_answer(fact: ArticleFact, answer: Answer, address: str, delivery: str, desktop: Desktop) -> Mail:
     """An automatic answer that is to be sent: `answer` has its response and its sender."""
     if answer.response is None or answer.sender is None:
         raise ValueError("an answer without text or sender is suppressed, not written")
@@ -48,7 +49,7 @@ def write_answer(fact: ArticleFact, answer: Answer, address: str, delivery: int,
     return _write(fact, None, (answer.sender, Mailbox("", address)), text=text, delivery=delivery, desktop=desktop)
 
 
-def write_notification(fact: ArticleFact, notification: Notification, delivery: int, desktop: Desktop) -> Mail:
+def write_notification(fact: ArticleFact, notification: Notification, delivery: str, desktop: Desktop) -> Mail:
     agent = notification.agent
     text = shipped(notification.occasion, agent.language)
     envelope = (notification.sender, Mailbox(agent.name, agent.email))
@@ -56,15 +57,15 @@ def write_notification(fact: ArticleFact, notification: Notification, delivery: 
 
 
 def _write(
-    fact: ArticleFact, agent: NotifiedAgent | None, envelope: Envelope, *, text: Text, delivery: int, desktop: Desktop
+    fact: ArticleFact, agent: NotifiedAgent | None, envelope: Envelope, *, text: Text, delivery: str, desktop: Desktop
 ) -> Mail:
     sender, recipient = envelope
     desk = desktop.desk
     values = values_of(fact, desk, agent)
     domain = sender.address.rpartition("@")[2]
-    ticket = int(fact.ticket_id)
+    ticket = fact.ticket_key or key_of("ticket", fact.ticket_id)  # of a fact from before there were keys
     message_id = _signed(desktop.sign, ticket, delivery, domain)
-    stable = _signed(desktop.sign, ticket, 0, domain)
+    stable = _signed(desktop.sign, ticket, STABLE, domain)
     # agents never had the customer's mail: what holds their thread together is the ticket's own reference
     parent = stable if agent else fact.message_id
     raw = compose(
@@ -76,7 +77,7 @@ def _write(
             message_id=message_id,
             in_reply_to=parent if valid_id(parent) else "",
             references=[stable] if agent else thread(fact.references, parent, stable),
-            date=desktop.now,
+            date=fact.occurred_at,
             answer=agent is None,
             loop_mark=desk.ticket.system_id,
         )
@@ -84,7 +85,7 @@ def _write(
     return Mail(raw, message_id)
 
 
-def _signed(sign: Sign, ticket: int, delivery: int, domain: str) -> str:
+def _signed(sign: Sign, ticket: str, delivery: str, domain: str) -> str:
     """The id; of a domain with which it would be too long only the last labels. Raises ValueError when not even the
     last one fits."""
     while True:

@@ -17,6 +17,7 @@ from services.mailer.recipients import (
 from services.mailer.states import State
 from shared.desk.model import Desk
 from shared.events import ArticleFact
+from shared.message_ids import key_of
 
 _MAX_SHOWN = 320
 
@@ -73,16 +74,22 @@ def rows_of(judged: Iterable[tuple[Plan, Verdict]], ids: Iterator[int], desktop:
     return rows
 
 
-def _answer(plan: Plan, verdict: Verdict, delivery: int, desktop: Desktop) -> Outbound:
+def delivery_key(event_id: str, rule: str, recipient: str) -> str:
+    """What names a mail of ours in its Message-ID: a fact leads to one mail for each rule and recipient."""
+    return key_of("delivery", event_id, rule, recipient)
+
+
+def _answer(plan: Plan, verdict: Verdict, row_id: int, desktop: Desktop) -> Outbound:
     answer = plan.answer
     address = deliverable(answer.recipient)
+    delivery = delivery_key(plan.event_id, answer.rule, address)
     mail = None if verdict.reason else write_answer(plan.fact, answer, address, delivery, desktop)
     return _row(
         plan.fact,
         mail,
         answer.sender.address if answer.sender else "",
         desktop.desk,
-        id=delivery,
+        id=row_id,
         event_id=plan.event_id,
         rule=answer.rule,
         recipient=address or _storable(answer.recipient),
@@ -92,14 +99,15 @@ def _answer(plan: Plan, verdict: Verdict, delivery: int, desktop: Desktop) -> Ou
     )
 
 
-def _notification(plan: Plan, notification: Notification, delivery: int, desktop: Desktop) -> Outbound:
+def _notification(plan: Plan, notification: Notification, row_id: int, desktop: Desktop) -> Outbound:
     agent = notification.agent
+    delivery = delivery_key(plan.event_id, notification.occasion, agent.email)
     return _row(
         plan.fact,
         write_notification(plan.fact, notification, delivery, desktop),
         notification.sender.address,
         desktop.desk,
-        id=delivery,
+        id=row_id,
         event_id=plan.event_id,
         rule=notification.occasion,
         recipient=agent.email,

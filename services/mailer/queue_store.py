@@ -87,7 +87,7 @@ class Batch:
     _RESERVE = "SELECT nextval('mailer.delivery_ids') AS id FROM generate_series(1, $1::int)"
 
     async def delivery_ids(self, number: int) -> list[int]:
-        """Ids for mails still to be composed: they stand in their Message-IDs."""
+        """Ids for rows still to be written."""
         return [row["id"] for row in await self.connection.fetch(self._RESERVE, number)]
 
     async def enqueue(self, rows: Sequence[Outbound]) -> None:

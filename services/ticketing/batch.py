@@ -6,15 +6,16 @@ from datetime import datetime
 from typing import NamedTuple
 
 from shared.events import Check, Fact, MailDispatched
+from shared.message_ids import LONG_KEY_CHARACTERS, key_of
 
 _MOST_NAMED = 100
-_LARGEST_ID = 2**63 - 1
 _NUMBERS = (Check.SUBJECT_NUMBER, Check.PLUS_ADDRESS)
 
 
 class Mail(NamedTuple):
     """A decision of the dispatcher with its keys as bytes. `position`: its place in the batch's records;
-    `named`: hashes of the Message-IDs it names, the newest last."""
+    `named`: hashes of the Message-IDs it names, the newest last. `event_id`: of the fact it raises; `ticket_key`:
+    of the ticket it may become. Both come from the mail, so a database that went back names them again as before."""
 
     position: int
     event: MailDispatched
@@ -24,21 +25,32 @@ class Mail(NamedTuple):
     message_id_hash: bytes | None
     named: tuple[bytes, ...]
     sender: str
+    event_id: str
+    ticket_key: str
 
 
 def mail_of(position: int, event: MailDispatched) -> Mail:
     """Raises ValueError where a key is not hexadecimal."""
     named = dict.fromkeys([*event.references, *event.in_reply_to])
+    transport_key, raw_sha256 = bytes.fromhex(event.transport_key), bytes.fromhex(event.raw_sha256)
+    event_id = hashlib.sha256(transport_key + raw_sha256).hexdigest()[:32]
     return Mail(
         position,
         event,
-        bytes.fromhex(event.transport_key),
-        bytes.fromhex(event.raw_sha256),
+        transport_key,
+        raw_sha256,
         bytes.fromhex(event.content_key),
         id_hash(event.message_id) if event.message_id else None,
         tuple(dict.fromkeys(id_hash(each) for each in list(named)[-_MOST_NAMED:])),
         event.sender.address.lower(),
+        event_id,
+        key_of("ticket", event_id),
     )
+
+
+def longer_key(mail: Mail) -> str:
+    """The key of a ticket whose ordinary one another ticket has."""
+    return key_of("ticket", mail.event_id, characters=LONG_KEY_CHARACTERS)
 
 
 def id_hash(message_id: str) -> bytes:
@@ -47,10 +59,10 @@ def id_hash(message_id: str) -> bytes:
 
 
 class Sought(NamedTuple):
-    """What a candidate is looked up by: exactly one is set, none for a value that cannot exist here."""
+    """What a candidate is looked up by: exactly one is set."""
 
     number: str = ""
-    ticket_id: int = 0
+    key: str = ""
     message: bytes = b""
 
 
@@ -58,8 +70,7 @@ def sought(check: Check, value: str) -> Sought:
     if check in _NUMBERS:
         return Sought(number=value)
     if check is Check.SIGNED_MESSAGE_ID:
-        ticket_id = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else 0
-        return Sought(ticket_id=ticket_id) if ticket_id <= _LARGEST_ID else Sought()
+        return Sought(key=value)
     return Sought(message=id_hash(value))
 
 
@@ -80,7 +91,8 @@ class Claim(NamedTuple):
 
 @dataclass(slots=True)
 class Ticket:
-    """A ticket as the fold sees and changes it; `sequence` is that of its last event."""
+    """A ticket as the fold sees and changes it; `sequence` is that of its last event, `key` names it in our
+    Message-IDs (empty: made before there were keys)."""
 
     id: int
     number: str
@@ -93,6 +105,7 @@ class Ticket:
     priority: str
     customer_user: str
     closed_at: datetime | None = None
+    key: str = ""
 
 
 @dataclass
@@ -142,7 +155,7 @@ class Link(NamedTuple):
 
 
 class OutgoingFact(NamedTuple):
-    """`key` of the record on Kafka: the ticket's id, of an oversize mail its transport key. A mail raises one
+    """`key` of the record on Kafka: the ticket's, of an oversize mail its transport key. A mail raises one
     fact, so `event_id` comes from the mail: a database restored from an older copy settles it again under the same
     id, and whoever has claimed the event does nothing twice. An id counted by the database would then be given to
     another mail's fact, whose answer would never be sent."""
@@ -150,11 +163,6 @@ class OutgoingFact(NamedTuple):
     event_id: str
     key: str
     fact: Fact
-
-
-def event_id(mail: Mail) -> str:
-    """32 hex digits of SHA-256 over transport key and raw hash."""
-    return hashlib.sha256(mail.transport_key + mail.raw_sha256).hexdigest()[:32]
 
 
 class Outcome(NamedTuple):

@@ -50,6 +50,7 @@ def _shared(mail: Mail, ticket: Ticket, article_id: int, moment: datetime) -> di
     oldest_first = list(dict.fromkeys(reversed(named)))[::-1]
     return {
         "ticket_id": str(ticket.id),
+        "ticket_key": ticket.key,
         "number": ticket.number,
         "sequence": ticket.sequence,
         "queue": ticket.queue,

@@ -20,6 +20,7 @@ class Known:
     def __init__(self, snapshot: Snapshot) -> None:
         self._tickets = {ticket.id: ticket for ticket in snapshot.tickets}
         self._numbers = {ticket.number: ticket for ticket in snapshot.tickets}
+        self._keys = {ticket.key: ticket for ticket in snapshot.tickets if ticket.key}
         self._carriers = dict(snapshot.carriers)
         self._namers = dict(snapshot.namers)
         self._participants = {ticket: set(addresses) for ticket, addresses in snapshot.participants.items()}
@@ -59,8 +60,8 @@ class Known:
         wanted = sought(candidate.check, candidate.value)
         if wanted.number:
             return self._numbers.get(wanted.number)
-        if wanted.ticket_id:
-            return self._tickets.get(wanted.ticket_id)
+        if wanted.key:
+            return self._keys.get(wanted.key)
         return self._only(self._carriers, wanted.message)
 
     def _only(self, index: dict[bytes, frozenset[int]], message: bytes | None) -> Ticket | None:
@@ -68,13 +69,16 @@ class Known:
         tickets = index.get(message, frozenset()) if message else frozenset()
         return self._tickets.get(next(iter(tickets))) if len(tickets) == 1 else None
 
+    def has_key(self, key: str) -> bool:
+        return key in self._keys
+
     def participants(self, ticket: Ticket) -> set[str]:
         return self._participants.setdefault(ticket.id, set())
 
     # --- what the batch adds ----------------------------------------------------------------------------------
 
     def add_ticket(self, ticket: Ticket) -> None:
-        self._tickets[ticket.id] = self._numbers[ticket.number] = ticket
+        self._tickets[ticket.id] = self._numbers[ticket.number] = self._keys[ticket.key] = ticket
 
     def add_article(self, article: Article) -> None:
         mine = frozenset((article.ticket_id,))

@@ -21,7 +21,7 @@ from services.ticketing.batch import (
     Settlement,
     Snapshot,
     Ticket,
-    event_id,
+    longer_key,
 )
 from services.ticketing.facts import added, created, oversize, rejected
 from services.ticketing.known import LATE_PARENT, Known
@@ -87,7 +87,7 @@ class _Fold:
         if action is Action.QUARANTINE:
             self.out.quarantined.append(mail)
         elif action is Action.OVERSIZE:
-            self.out.facts.append(OutgoingFact(event_id(mail), mail.event.transport_key, oversize(mail)))
+            self.out.facts.append(OutgoingFact(mail.event_id, mail.event.transport_key, oversize(mail)))
         self._claim(mail, word)
 
     def _dispatch(self, mail: Mail, *, reused: bool) -> None:
@@ -157,6 +157,7 @@ class _Fold:
             sequence=1,
             priority=plan.priority,
             customer_user=plan.customer_user,
+            key=longer_key(mail) if self._known.has_key(mail.ticket_key) else mail.ticket_key,
         )
         ticket.closed_at = self._moment if policy.is_closed(ticket.state_type) else None
         self.out.created.append(ticket)
@@ -168,7 +169,7 @@ class _Fold:
         self._explain(article, way, mail, queue)
         self._take_part(mail, ticket)
         fact = created(mail, ticket, article.id, self._moment, follows=way.follows, claims=way.claims)
-        self.out.facts.append(OutgoingFact(event_id(mail), str(ticket.id), fact))
+        self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
         self._claim(mail, "ticket_created", queue=queue, ticket_id=ticket.id, article_id=article.id)
         return article
 
@@ -201,7 +202,7 @@ class _Fold:
         else:
             reopened = way.effect is Effect.REOPEN
             fact, word = added(mail, ticket, article.id, self._moment, way.check, reopened=reopened), "article_added"
-        self.out.facts.append(OutgoingFact(event_id(mail), str(ticket.id), fact))
+        self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
         self._claim(mail, word, queue=ticket.queue, ticket_id=ticket.id, article_id=article.id)
         return article
 

@@ -45,8 +45,10 @@ SELECT message_id_hash, min(ticket_id) AS first, max(ticket_id) AS last
 FROM ticketing.article_references WHERE message_id_hash = ANY ($1::bytea[]) GROUP BY message_id_hash
 """
 _TICKETS = """
-SELECT id, number, queue, state, state_type, lock, title, event_sequence, priority, customer_user, closed_at
-FROM ticketing.tickets WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) ORDER BY id FOR NO KEY UPDATE
+SELECT id, number, queue, state, state_type, lock, title, event_sequence, priority, customer_user, closed_at,
+       coalesce(key, '')
+FROM ticketing.tickets WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) OR key = ANY ($3::text[])
+ORDER BY id FOR NO KEY UPDATE
 """
 _PARTICIPANTS = """
 SELECT ticket_id, address FROM ticketing.participants
@@ -59,8 +61,8 @@ ON CONFLICT (day, system_id) DO UPDATE SET counter = c.counter RETURNING counter
 _COUNT = "UPDATE ticketing.ticket_counter SET counter = $3 WHERE day = $1 AND system_id = $2"
 _CREATE = """
 INSERT INTO ticketing.tickets (id, number, queue, state, state_type, priority, lock, title, customer_user, created_at,
-                               changed_at, closed_at, event_sequence)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)
+                               changed_at, closed_at, event_sequence, key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13)
 """
 _CHANGE = """
 UPDATE ticketing.tickets SET state = $2, state_type = $3, closed_at = $4, event_sequence = $5, changed_at = $6
@@ -121,7 +123,8 @@ class Batch:
         wanted = [sought(each.check, each.value) for mail in mails for each in mail.event.candidates]
         carriers = await self._index(_CARRIERS, {each.message for each in wanted if each.message})
         namers = await self._index(_NAMERS, {mail.message_id_hash for mail in mails if mail.message_id_hash})
-        tickets = await self._tickets(wanted, (*carriers.values(), *namers.values()))
+        own_keys = [mail.ticket_key for mail in mails]  # whether one is taken must be known before it is given
+        tickets = await self._tickets(wanted, own_keys, (*carriers.values(), *namers.values()))
         participants: dict[int, set[str]] = defaultdict(set)
         if tickets:
             rows = await fetch(_PARTICIPANTS, [ticket.id for ticket in tickets], _addresses(mails))
@@ -143,14 +146,13 @@ class Batch:
         rows = await self._connection.fetch(statement, list(hashes)) if hashes else []
         return {row[0]: frozenset((row[1], row[2])) for row in rows}
 
-    async def _tickets(self, wanted: Sequence[Sought], indexed: Iterable[frozenset[int]]) -> list[Ticket]:
+    async def _tickets(
+        self, wanted: Sequence[Sought], own_keys: Sequence[str], indexed: Iterable[frozenset[int]]
+    ) -> list[Ticket]:
         numbers = {each.number for each in wanted if each.number}
-        ids = {each.ticket_id for each in wanted if each.ticket_id}.union(
-            *(tickets for tickets in indexed if len(tickets) == 1)
-        )
-        if not numbers and not ids:
-            return []
-        rows = await self._connection.fetch(_TICKETS, list(numbers), list(ids))
+        keys = {each.key for each in wanted if each.key}.union(own_keys)
+        ids: set[int] = set().union(*(tickets for tickets in indexed if len(tickets) == 1))
+        rows = await self._connection.fetch(_TICKETS, list(numbers), list(ids), list(keys))
         return [Ticket(*row) for row in rows]
 
     async def save(self, settled: Settlement, day: date, system_id: str, moment: datetime) -> None:
@@ -218,6 +220,7 @@ def _ticket(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:
         moment,
         ticket.closed_at,
         ticket.sequence,
+        ticket.key,
     )
 
 

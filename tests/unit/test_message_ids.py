@@ -9,45 +9,56 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.message_ids import MOST_CHARACTERS, Signed, load_keys, sign, verify
+from shared.message_ids import LONG_KEY_CHARACTERS, MOST_CHARACTERS, STABLE, Signed, key_of, load_keys, sign, verify
 
 OLD, NEW = b"the older key of the two", b"the newer key of the two"
+T17, T18, D3 = key_of("t17"), key_of("t18"), key_of("d3")
 
 
 def test_an_id_is_built_as_documented() -> None:
-    mac = base64.b32encode(hmac.new(NEW, b"c1.17.3", hashlib.sha256).digest())[:16].decode().lower()
-    assert sign(17, 3, "empresa.example", [NEW]) == f"<c1.17.3.{mac}@empresa.example>"
+    mac = base64.b32encode(hmac.new(NEW, f"c1.{T17}.{D3}".encode(), hashlib.sha256).digest())[:13].decode().lower()
+    assert sign(T17, D3, "empresa.example", [NEW]) == f"<c1.{T17}.{D3}.{mac}@empresa.example>"
+    assert len(f"{T17}{D3}") == 20
 
 
-@given(st.integers(0, 2**63 - 1), st.integers(0, 999))
+def test_a_key_is_fifty_bits_of_the_hash_of_its_cause() -> None:
+    hashed = base64.b32encode(hashlib.sha256(b"ticket\x00e1").digest()).decode().lower()
+    assert key_of("ticket", "e1") == hashed[:10]
+    assert key_of("ticket", "e1", characters=LONG_KEY_CHARACTERS) == hashed[:16]
+    assert key_of("ticket", "e", "1") != key_of("ticket", "e1")
+    assert key_of("bad surrogate \udcff")
+
+
+@given(st.text(), st.sampled_from([STABLE, key_of("d"), key_of("d", characters=LONG_KEY_CHARACTERS)]))
 @settings(max_examples=100, derandomize=True, deadline=None)
-def test_what_was_signed_is_verified(ticket: int, delivery: int) -> None:
-    assert verify(sign(ticket, delivery, "x.example", [NEW]), [NEW]) == Signed(ticket, delivery)
+def test_what_was_signed_is_verified(cause: str, delivery: str) -> None:
+    for ticket in (key_of(cause), key_of(cause, characters=LONG_KEY_CHARACTERS)):
+        assert verify(sign(ticket, delivery, "x.example", [NEW]), [NEW]) == Signed(ticket, delivery)
 
 
 def test_the_first_key_signs_and_all_verify() -> None:
-    old = sign(1, 0, "x.example", [OLD])
-    assert sign(1, 0, "x.example", [NEW, OLD]) == sign(1, 0, "x.example", [NEW]) != old
-    assert verify(old, [NEW, OLD]) == Signed(1, 0)
+    old = sign(T17, STABLE, "x.example", [OLD])
+    assert sign(T17, STABLE, "x.example", [NEW, OLD]) == sign(T17, STABLE, "x.example", [NEW]) != old
+    assert verify(old, [NEW, OLD]) == Signed(T17, STABLE)
     assert verify(old, [NEW]) is None
     assert verify(old, []) is None
 
 
 def test_case_brackets_blanks_and_the_domain_do_not_count() -> None:
-    signed = sign(17, 3, "x.example", [NEW])
+    signed = sign(T17, D3, "x.example", [NEW])
     for written in (
         signed.upper(),
         signed.strip("<>"),
         f" {signed}\n",
         signed.replace("x.example", "rewritten.invalid"),
     ):
-        assert verify(written, [NEW]) == Signed(17, 3)
+        assert verify(written, [NEW]) == Signed(T17, D3)
 
 
-@pytest.mark.parametrize("at", range(1, 25))
+@pytest.mark.parametrize("at", range(1, 39))
 def test_any_other_character_makes_it_a_strangers_id(at: int) -> None:
-    signed = sign(17, 3, "x.example", [NEW])
-    assert signed.index("@") == 24 + 1
+    signed = sign(T17, D3, "x.example", [NEW])
+    assert signed.index("@") == 38 + 1
     other = "z" if signed[at] != "z" else "y"
     assert verify(signed[:at] + other + signed[at + 1 :], [NEW]) is None
 
@@ -57,13 +68,14 @@ def test_any_other_character_makes_it_a_strangers_id(at: int) -> None:
     [
         "",
         "<>",
-        "<c1.1.1.@x>",
-        "<c1.01.1.aaaaaaaaaaaaaaaa@x>",
-        "<c1.-1.1.aaaaaaaaaaaaaaaa@x>",
-        "<c2.1.1.aaaaaaaaaaaaaaaa@x>",
-        "<c1.١.1.aaaaaaaaaaaaaaaa@x>",
-        "<c1.1.1.aaaaaaaaaaaaaaaK@x>",
-        "<c1." + "9" * 100000 + ".1.aaaaaaaaaaaaaaaa@x>",
+        f"<c1.{T17}.{D3}.@x>",
+        "<c1.17.3.aaaaaaaaaaaaa@x>",
+        f"<c1.{T17}a.{D3}.aaaaaaaaaaaaa@x>",
+        f"<c1.{STABLE}.{D3}.aaaaaaaaaaaaa@x>",
+        f"<c2.{T17}.{D3}.aaaaaaaaaaaaa@x>",
+        f"<c1.{T17}.{D3}.aaaaaaaaaaaaK@x>",
+        f"<c1.{T17}.{D3}.aaaaaaaaaaaaſ@x>",
+        "<c1." + "a" * 100000 + ".0.aaaaaaaaaaaaa@x>",
     ],
 )
 def test_malformed_ids_are_no_ids_of_ours(written: str) -> None:
@@ -71,34 +83,35 @@ def test_malformed_ids_are_no_ids_of_ours(written: str) -> None:
 
 
 def test_an_id_of_another_ticket_cannot_be_made_from_a_signed_one() -> None:
-    signed = sign(17, 3, "x.example", [NEW])
-    assert verify(signed.replace("c1.17.", "c1.18."), [NEW]) is None
-    assert verify(signed.replace(".3.", ".0."), [NEW]) is None
+    signed = sign(T17, D3, "x.example", [NEW])
+    assert verify(signed.replace(T17, T18), [NEW]) is None
+    assert verify(signed.replace(f".{D3}.", ".0."), [NEW]) is None
 
 
 def test_the_domain_is_an_a_label_in_lower_case() -> None:
-    assert sign(1, 0, "Bücher.Example", [NEW]).endswith("@xn--bcher-kva.example>")
-    assert sign(1, 0, "X.EXAMPLE.", [NEW]).endswith("@x.example>")
+    assert sign(T17, STABLE, "Bücher.Example", [NEW]).endswith("@xn--bcher-kva.example>")
+    assert sign(T17, STABLE, "X.EXAMPLE.", [NEW]).endswith("@x.example>")
 
 
 @pytest.mark.parametrize("domain", ["", "a b", "a>b", "a@b", "x\r\ny", "ü" * 200])
 def test_what_is_no_domain_is_refused(domain: str) -> None:
     with pytest.raises(ValueError, match="domain"):
-        sign(1, 0, domain, [NEW])
+        sign(T17, STABLE, domain, [NEW])
 
 
 def test_an_id_never_exceeds_78_characters() -> None:
-    room = MOST_CHARACTERS - len(sign(1, 0, "x", [NEW])) + 1
-    assert len(sign(1, 0, "d" * room, [NEW])) == MOST_CHARACTERS
+    room = MOST_CHARACTERS - len(sign(T17, STABLE, "x", [NEW])) + 1
+    assert len(sign(T17, STABLE, "d" * room, [NEW])) == MOST_CHARACTERS
     with pytest.raises(ValueError, match="78"):
-        sign(1, 0, "d" * (room + 1), [NEW])
+        sign(T17, STABLE, "d" * (room + 1), [NEW])
 
 
-def test_nothing_is_signed_without_a_key_or_for_a_negative_number() -> None:
+def test_nothing_is_signed_without_a_secret_or_for_what_is_no_key() -> None:
     with pytest.raises(ValueError, match="key"):
-        sign(1, 0, "x.example", [])
-    with pytest.raises(ValueError, match="negative"):
-        sign(-1, 0, "x.example", [NEW])
+        sign(T17, STABLE, "x.example", [])
+    for ticket, delivery in (("17", STABLE), (STABLE, D3), (T17, "3"), (T17.upper(), D3), (T17, "")):
+        with pytest.raises(ValueError, match="no key"):
+            sign(ticket, delivery, "x.example", [NEW])
 
 
 def test_keys_are_lines_the_newest_first() -> None:

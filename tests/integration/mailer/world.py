@@ -39,6 +39,7 @@ QUICK = Pace(
 def ticket_created(number: int, to: str, **changes: object) -> TicketCreated:
     fact = TicketCreated(
         ticket_id=str(number),
+        ticket_key=message_ids.key_of("ticket", str(number)),
         number=f"2026030110{number:06d}",
         sequence=1,
         queue="suporte",
@@ -140,7 +141,7 @@ class World:
         return row
 
 
-def _sign(ticket: int, delivery: int, domain: str) -> str:
+def _sign(ticket: str, delivery: str, domain: str) -> str:
     return message_ids.sign(ticket, delivery, domain, KEYS)
 
 

@@ -77,8 +77,8 @@ async def test_a_reply_finds_its_ticket_by_number_signed_id_reference_and_late_p
 ) -> None:
     handle = handler(pool, tmp_path)
     await handle(batch([dispatched("first", replies_to="before")]))
-    ticket, number = await pool.fetchrow("SELECT id, number FROM ticketing.tickets") or (0, "")
-    signed = Candidate(Check.SIGNED_MESSAGE_ID, str(ticket), proves_sender=True)
+    ticket, number, key = await pool.fetchrow("SELECT id, number, key FROM ticketing.tickets") or (0, "", "")
+    signed = Candidate(Check.SIGNED_MESSAGE_ID, key, proves_sender=True)
     replies: list[MailDispatched] = [
         dispatched("by-number", candidates=[Candidate(Check.SUBJECT_NUMBER, number)]),
         dispatched("by-signature", MALLORY, candidates=[signed]),

@@ -76,7 +76,7 @@ async def published(kafka: str, topic: str) -> list[tuple[int, str, TicketCreate
                     headers = dict(record.headers)
                     fact = decode_fact(headers["ce_type"], record.value or b"")
                     assert isinstance(fact, TicketCreated)
-                    assert record.key == fact.ticket_id.encode()
+                    assert record.key == fact.ticket_key.encode()
                     found.append((tp.partition, headers["ce_id"].decode(), fact))
         return found
     finally:

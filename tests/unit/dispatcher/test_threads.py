@@ -3,13 +3,14 @@
 from services.dispatcher.threads import candidates
 from shared.desk.model import Ticket
 from shared.events import Candidate, Check, Kind
-from shared.message_ids import sign
+from shared.message_ids import STABLE, key_of, sign
 from shared.mime import parse
 
 KEYS = [b"n" * 32, b"o" * 32]
 NUMBER = "2026112410000012"
-OURS = sign(17, 3, "empresa.example", KEYS)
-STABLE = sign(17, 0, "empresa.example", KEYS[1:])
+TICKET, OTHER, DELIVERY = key_of("t17"), key_of("t99"), key_of("d3")
+OURS = sign(TICKET, DELIVERY, "empresa.example", KEYS)
+REFERENCE = sign(TICKET, STABLE, "empresa.example", KEYS[1:])
 
 
 def found(headers: str, kind: Kind = Kind.HUMAN) -> list[Candidate]:
@@ -36,31 +37,31 @@ def test_a_first_mail_has_no_evidence() -> None:
 
 def test_the_number_comes_before_the_proof_before_what_is_only_named() -> None:
     evidence = found(
-        f"Subject: RES: [Ticket#{NUMBER}] Oi\nIn-Reply-To: {OURS}\nReferences: <root@k> {STABLE} <old@k> {OURS}"
+        f"Subject: RES: [Ticket#{NUMBER}] Oi\nIn-Reply-To: {OURS}\nReferences: <root@k> {REFERENCE} <old@k> {OURS}"
     )
     assert pairs(evidence) == [
         (Check.SUBJECT_NUMBER, NUMBER),
-        (Check.SIGNED_MESSAGE_ID, "17"),
+        (Check.SIGNED_MESSAGE_ID, TICKET),
         (Check.IN_REPLY_TO, OURS),
         (Check.REFERENCES, "<old@k>"),
-        (Check.REFERENCES, STABLE),
+        (Check.REFERENCES, REFERENCE),
         (Check.REFERENCES, "<root@k>"),
     ]
     assert [one.proves_sender for one in evidence] == [False, True, False, False, False, False]
 
 
 def test_a_guessed_or_foreign_id_proves_nothing() -> None:
-    forged = OURS.replace("c1.17.", "c1.18.")
-    foreign = sign(17, 3, "empresa.example", [b"x" * 32])
+    forged = OURS.replace(TICKET, OTHER)
+    foreign = sign(TICKET, DELIVERY, "empresa.example", [b"x" * 32])
     evidence = found(f"In-Reply-To: {forged}\nReferences: {foreign}")
     assert pairs(evidence) == [(Check.IN_REPLY_TO, forged), (Check.REFERENCES, foreign)]
     assert not any(one.proves_sender for one in evidence)
 
 
 def test_references_to_two_tickets_are_ordered_by_age() -> None:
-    other = sign(99, 0, "empresa.example", KEYS)
+    other = sign(OTHER, STABLE, "empresa.example", KEYS)
     evidence = found(f"References: {other} {OURS}")
-    assert [one.value for one in evidence if one.check is Check.SIGNED_MESSAGE_ID] == ["17", "99"]
+    assert [one.value for one in evidence if one.check is Check.SIGNED_MESSAGE_ID] == [TICKET, OTHER]
 
 
 def test_a_number_inside_a_word_is_none() -> None:
@@ -68,9 +69,9 @@ def test_a_number_inside_a_word_is_none() -> None:
 
 
 def test_a_bounce_is_about_the_mail_it_brings_back() -> None:
-    mail = parse(bounce_of(OURS, f"<root@kunde.example> {STABLE}"))
+    mail = parse(bounce_of(OURS, f"<root@kunde.example> {REFERENCE}"))
     evidence = candidates(mail, Kind.BOUNCE, Ticket(), KEYS)
-    assert pairs(evidence) == [(Check.BOUNCE, OURS), (Check.SIGNED_MESSAGE_ID, "17")]
+    assert pairs(evidence) == [(Check.BOUNCE, OURS), (Check.SIGNED_MESSAGE_ID, TICKET)]
     assert candidates(mail, Kind.HUMAN, Ticket(), KEYS) == [], "a forwarded mail is no evidence"
 
 

@@ -61,8 +61,11 @@ def desk(**changes: Any) -> Desk:
     )
 
 
+TICKET = message_ids.key_of("ticket", "m1")
+
 _CREATED = TicketCreated(
     ticket_id="17",
+    ticket_key=TICKET,
     number="2026030110000017",
     sequence=1,
     queue="suporte",
@@ -101,5 +104,5 @@ def rejected(**changes: Any) -> FollowUpRejected:
     return FollowUpRejected(**facts)
 
 
-def sign(ticket: int, delivery: int, domain: str) -> str:
+def sign(ticket: str, delivery: str, domain: str) -> str:
     return message_ids.sign(ticket, delivery, domain, KEYS)

@@ -2,6 +2,8 @@
 
 import email
 import email.policy
+import email.utils
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,22 +14,23 @@ from services.mailer.recipients import Occasion, answer_for, notifications_for
 from services.mailer.texts import shipped
 from shared.desk.model import Language
 from shared.events import Answer, ArticleFact
-from shared.message_ids import Signed, verify
-from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, added, created, desk, sign
+from shared.message_ids import STABLE, Signed, key_of, verify
+from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, added, created, desk, sign
 
+ANSWER, NOTIFICATION = key_of("answer"), key_of("notification")
 GOLDEN = Path(__file__).parent / "golden"
 DESK = desk()
-DESKTOP = Desktop(DESK, TEXTS, sign, MOMENT)
+DESKTOP = Desktop(DESK, TEXTS, sign)
 
 
 def answered(fact: ArticleFact) -> Mail:
-    return write_answer(fact, answer_for(fact, DESK), fact.answer.address, 5, DESKTOP)
+    return write_answer(fact, answer_for(fact, DESK), fact.answer.address, ANSWER, DESKTOP)
 
 
 def notified(fact: ArticleFact, language: Language) -> Mail:
     [notification, *_] = notifications_for(fact, DESK)
     agent = notification.agent._replace(language=language)
-    return write_notification(fact, notification._replace(agent=agent), 6, DESKTOP)
+    return write_notification(fact, notification._replace(agent=agent), NOTIFICATION, DESKTOP)
 
 
 MAILS: dict[str, Mail] = {
@@ -56,14 +59,14 @@ def read(mail: Mail) -> Any:
 
 def test_a_reply_to_the_answer_proves_its_ticket() -> None:
     message = read(answered(created()))
-    assert verify(message["Message-ID"], KEYS) == Signed(17, 5)
-    assert Signed(17, 0) in [verify(each, KEYS) for each in message["References"].split()]
+    assert verify(message["Message-ID"], KEYS) == Signed(TICKET, ANSWER)
+    assert Signed(TICKET, STABLE) in [verify(each, KEYS) for each in message["References"].split()]
     assert message["In-Reply-To"] == "<m1@kunde.example>"
 
 
 def test_a_notification_hangs_on_the_tickets_own_reference() -> None:
     message = read(notified(created(), "en"))
-    assert [verify(each, KEYS) for each in message["References"].split()] == [Signed(17, 0)]
+    assert [verify(each, KEYS) for each in message["References"].split()] == [Signed(TICKET, STABLE)]
     assert message["To"] == "Ana Lima <ana@empresa.example>"
 
 
@@ -71,7 +74,7 @@ def test_a_hostile_message_id_is_not_repeated() -> None:
     message = read(answered(created(message_id="<a b@c>", references=["<a\r\nBcc: x@y>"])))
     assert message["In-Reply-To"] is None
     assert message["Bcc"] is None
-    assert [verify(each, KEYS) for each in message["References"].split()] == [Signed(17, 0)]
+    assert [verify(each, KEYS) for each in message["References"].split()] == [Signed(TICKET, STABLE)]
 
 
 def test_a_domain_too_long_for_a_message_id_is_shortened() -> None:
@@ -79,13 +82,20 @@ def test_a_domain_too_long_for_a_message_id_is_shortened() -> None:
     addresses = {long: {"name": "Suporte", "queue": "suporte"}}
     wide = desk(system_addresses=addresses)
     fact = created()
-    mail = write_answer(fact, answer_for(fact, wide), "c@k.example", 5, Desktop(wide, TEXTS, sign, MOMENT))
+    mail = write_answer(fact, answer_for(fact, wide), "c@k.example", ANSWER, Desktop(wide, TEXTS, sign))
     assert len(mail.message_id) <= 78
-    assert verify(mail.message_id, KEYS) == Signed(17, 5)
+    assert verify(mail.message_id, KEYS) == Signed(TICKET, ANSWER)
 
 
-def test_the_same_fact_gives_the_same_bytes() -> None:
+def test_a_mail_is_dated_by_its_fact_so_a_repeat_has_the_same_bytes() -> None:
     assert answered(created()) == answered(created())
+    later = created(occurred_at=MOMENT + timedelta(hours=1))
+    assert email.utils.parsedate_to_datetime(read(answered(later))["Date"]) == later.occurred_at
+
+
+def test_a_fact_from_before_there_were_keys_is_signed_by_its_tickets_id() -> None:
+    signed = verify(answered(created(ticket_key="")).message_id, KEYS)
+    assert signed == Signed(key_of("ticket", "17"), ANSWER)
 
 
 def test_an_answer_names_no_stranger_beside_the_recipient() -> None:

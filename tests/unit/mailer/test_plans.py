@@ -3,11 +3,12 @@ from itertools import count
 
 from services.mailer.letters import Desktop
 from services.mailer.loops import judge
-from services.mailer.plans import Outbound, counted_addresses, deliveries, plan_for, rows_of
+from services.mailer.plans import Outbound, counted_addresses, deliveries, delivery_key, plan_for, rows_of
 from services.mailer.states import State
 from shared.desk.model import Desk
 from shared.events import Answer, ArticleFact
-from tests.unit.mailer.desks import MOMENT, TEXTS, created, desk, sign
+from shared.message_ids import Signed, key_of, verify
+from tests.unit.mailer.desks import KEYS, TEXTS, TICKET, created, desk, sign
 
 
 def rows(*facts: ArticleFact, with_: Desk | None = None) -> list[Outbound]:
@@ -15,7 +16,7 @@ def rows(*facts: ArticleFact, with_: Desk | None = None) -> list[Outbound]:
     plans = [plan_for(f"e{number}", fact, desk_) for number, fact in enumerate(facts)]
     counts: Counter[str] = Counter()
     judged = [(plan, judge(plan.fact, plan.answer, desk_, counts)) for plan in plans]
-    found = rows_of(judged, count(100), Desktop(desk_, TEXTS, sign, MOMENT))
+    found = rows_of(judged, count(100), Desktop(desk_, TEXTS, sign))
     assert len(found) == deliveries(plans)
     return found
 
@@ -25,6 +26,16 @@ def test_a_new_ticket_is_answered_once_and_told_to_each_agent() -> None:
         (100, "auto_response", "auto_reply", "cliente@kunde.example", State.QUEUED),
         (101, "notification", "new_ticket", "ana@empresa.example", State.QUEUED),
         (102, "notification", "new_ticket", "bruno@empresa.example", State.QUEUED),
+    ]
+
+
+def test_each_mail_of_a_fact_has_an_identifier_of_its_own_and_the_same_one_again() -> None:
+    first, again, other = (rows(fact) for fact in (created(), created(), created(ticket_key=key_of("another"))))
+    assert len({row.message_id for row in first}) == 3
+    assert [row.message_id for row in again] == [row.message_id for row in first]
+    assert not {row.message_id for row in other} & {row.message_id for row in first}
+    assert [verify(row.message_id, KEYS) for row in first] == [
+        Signed(TICKET, delivery_key("e0", row.rule, row.recipient)) for row in first
     ]
 
 

@@ -23,11 +23,13 @@ from shared.events import (
     Party,
     TicketCreated,
 )
+from shared.message_ids import key_of
 from tests.unit.ticketing.mails import ANA, BRUNO, MALLORY, dispatched
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 DAY = date(2026, 3, 2)
 NUMBER = "2026030110000017"
+KEY, OTHER_KEY = key_of("ticket", "old"), key_of("ticket", "other")
 
 
 def desk(**queue: Any) -> Desk:
@@ -53,7 +55,7 @@ def words(out: Settlement) -> list[str]:
 
 def existing(state: str = "open", participants: Sequence[str] = (ANA,)) -> Snapshot:
     """Ticket 7, whose one article is the mail `old`."""
-    ticket = Ticket(7, NUMBER, "suporte", state, STATE_TYPES[state], "unlock", "T", 1, "3 normal", ANA)
+    ticket = Ticket(7, NUMBER, "suporte", state, STATE_TYPES[state], "unlock", "T", 1, "3 normal", ANA, None, KEY)
     return Snapshot(
         tickets=[ticket],
         carriers={id_hash("<old@kunde.example>"): frozenset((7,))},
@@ -182,14 +184,14 @@ def test_a_stranger_who_names_a_number_gets_a_ticket_that_says_what_he_claims() 
 
 
 def test_a_signed_id_admits_a_stranger_but_makes_nobody_a_participant() -> None:
-    signed = Candidate(Check.SIGNED_MESSAGE_ID, "7", proves_sender=True)
+    signed = Candidate(Check.SIGNED_MESSAGE_ID, KEY, proves_sender=True)
     out = settled([dispatched("r", MALLORY, candidates=[signed], cc=[Party("", BRUNO)])], existing())
     assert words(out) == ["article_added"]
     assert out.participants == []
 
 
 def test_a_signed_id_besides_proves_who_may_write_to_the_ticket_named_first() -> None:
-    proof = Candidate(Check.SIGNED_MESSAGE_ID, "7", proves_sender=True)
+    proof = Candidate(Check.SIGNED_MESSAGE_ID, KEY, proves_sender=True)
     out = settled([dispatched("r", MALLORY, candidates=[Candidate(Check.SUBJECT_NUMBER, NUMBER), proof])], existing())
     assert (words(out), fact_of(out).check) == (["article_added"], "subject_number")
 
@@ -197,9 +199,9 @@ def test_a_signed_id_besides_proves_who_may_write_to_the_ticket_named_first() ->
 def test_a_signed_id_of_another_ticket_proves_nothing() -> None:
     snapshot = existing()
     snapshot.tickets.append(
-        Ticket(8, "2026030110000025", "suporte", "open", "open", "unlock", "T", 1, "3 normal", MALLORY)
+        Ticket(8, "2026030110000025", "suporte", "open", "open", "unlock", "T", 1, "3 normal", MALLORY, None, OTHER_KEY)
     )
-    proof = Candidate(Check.SIGNED_MESSAGE_ID, "8", proves_sender=True)
+    proof = Candidate(Check.SIGNED_MESSAGE_ID, OTHER_KEY, proves_sender=True)
     out = settled([dispatched("r", MALLORY, candidates=[Candidate(Check.SUBJECT_NUMBER, NUMBER), proof])], snapshot)
     assert fact_of(out).claims == NUMBER
 
@@ -210,9 +212,25 @@ def test_whom_a_participant_copies_takes_part_from_then_on() -> None:
     assert words(out) == ["article_added", "article_added"]
 
 
-def test_an_absurd_ticket_id_is_no_candidate() -> None:
-    absurd = [Candidate(Check.SIGNED_MESSAGE_ID, value, proves_sender=True) for value in ("9" * 19, "9" * 40, "x")]
+def test_a_key_of_no_ticket_is_no_candidate() -> None:
+    absurd = [Candidate(Check.SIGNED_MESSAGE_ID, value, proves_sender=True) for value in ("7", "", OTHER_KEY)]
     assert words(settled([dispatched("r", candidates=absurd)], existing())) == ["ticket_created"]
+
+
+def test_a_tickets_key_comes_from_its_first_mail() -> None:
+    out = settled([dispatched("a"), dispatched("b", replies_to="a"), dispatched("c")])
+    again = settled([dispatched("c"), dispatched("a")])
+    assert [ticket.key for ticket in out.created] == [ticket.key for ticket in again.created][::-1]
+    assert [each.fact.ticket_key for each in out.facts] == [each.key for each in out.facts]  # type: ignore[union-attr]
+    assert len({each.key for each in out.facts}) == 2
+
+
+def test_a_ticket_whose_key_another_one_has_gets_a_longer_one() -> None:
+    mail = mail_of(0, dispatched("a"))
+    taken = existing()
+    taken.tickets[0].key = mail.ticket_key
+    [ticket] = settled([dispatched("a")], taken).created
+    assert (len(ticket.key), ticket.key[:10]) == (16, mail.ticket_key)
 
 
 # --- closed tickets -------------------------------------------------------------------------------------------
