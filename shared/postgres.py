@@ -5,12 +5,12 @@ takes that role, so a service reaches its own schema and the published views onl
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import msgspec
 
 from shared.clock import monotonic
 
@@ -76,11 +76,16 @@ async def create_pool_within(dsn: str, service: str, seconds: float, *, size: in
 
 
 async def _prepare(connection: Connection) -> None:
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json, decoder=json.loads, format="text")
+    # in binary form, or COPY could not carry it: a version byte, then the text (src/backend/utils/adt/jsonb.c)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_jsonb, decoder=_value, format="binary")
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _jsonb(value: Any) -> bytes:
+    return b"\x01" + msgspec.json.encode(value)
+
+
+def _value(data: bytes) -> Any:
+    return msgspec.json.decode(data[1:])
 
 
 # Offsets stand in the batch's own transaction: what the database knows as done is done (schema.offsets).

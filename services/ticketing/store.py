@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
 
-import msgspec
-
 from services.ticketing import dead_letter_store
 from services.ticketing.batch import Article, Claim, Mail, Settlement, Snapshot, Sought, Ticket, sought
 from shared.events import DeadLetter
@@ -59,37 +57,22 @@ INSERT INTO ticketing.ticket_counter AS c (day, system_id, counter) VALUES ($1, 
 ON CONFLICT (day, system_id) DO UPDATE SET counter = c.counter RETURNING counter
 """
 _COUNT = "UPDATE ticketing.ticket_counter SET counter = $3 WHERE day = $1 AND system_id = $2"
-_CREATE = """
-INSERT INTO ticketing.tickets (id, number, queue, state, state_type, priority, lock, title, customer_user, created_at,
-                               changed_at, closed_at, event_sequence, key)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13)
-"""
 _CHANGE = """
-UPDATE ticketing.tickets SET state = $2, state_type = $3, closed_at = $4, event_sequence = $5, changed_at = $6
-WHERE id = $1
+UPDATE ticketing.tickets t
+SET state = c.state, state_type = c.state_type, closed_at = c.closed_at, event_sequence = c.event_sequence,
+    changed_at = $6
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
+     AS c (id, state, state_type, closed_at, event_sequence)
+WHERE t.id = c.id
 """
-_ARTICLE = """
-INSERT INTO ticketing.articles (id, ticket_id, direction, sender_type, visible, kind, from_name, from_address,
-                                recipients, subject, message_id, message_id_hash, in_reply_to, reference_ids, text,
-                                html, account, original, transport_key, raw_sha256, received_at, created_at)
-VALUES ($1, $2, 'incoming', 'customer', true, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-        $16, $17, $18, $19)
-"""
-_ATTACHMENT = """
-INSERT INTO ticketing.attachments (article_id, position, filename, content_type, size, inline, content_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-_REFERENCE = "INSERT INTO ticketing.article_references (message_id_hash, article_id, ticket_id) VALUES ($1, $2, $3)"
 # the snapshot holds only those participants that the batch's mails name
 _PARTICIPANT = """
-INSERT INTO ticketing.participants (ticket_id, address, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
-"""
-_HISTORY = """
-INSERT INTO ticketing.history (ticket_id, article_id, type, text, created_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO ticketing.participants (ticket_id, address, role)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING
 """
 _LINK = """
-INSERT INTO ticketing.ticket_links (source_id, target_id, type, created_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING
+INSERT INTO ticketing.ticket_links (source_id, target_id, type, created_at)
+SELECT *, $4 FROM unnest($1::bigint[], $2::bigint[], $3::text[]) ON CONFLICT DO NOTHING
 """
 # a replay takes over the claim of the mail that became nothing
 _CLAIM = """
@@ -103,12 +86,26 @@ SET claims_content = excluded.claims_content, queue = excluded.queue, outcome = 
 _DECISION = """
 INSERT INTO ticketing.decisions (transport_key, raw_sha256, action, reason, kind, trace, desk, account, folder, uid,
                                  original, received_at)
-VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (transport_key, raw_sha256) DO UPDATE
 SET action = excluded.action, reason = excluded.reason, kind = excluded.kind, trace = excluded.trace,
     desk = excluded.desk, original = excluded.original
 """
-_OUTBOX = "INSERT INTO ticketing.outbox (event_id, key, type, payload, created_at) VALUES ($1, $2, $3, $4, $5)"
+# columns in the order of the rows below; what can conflict with nothing is copied, one COPY a table
+_COPIED = {
+    "tickets": "id number queue state state_type priority lock title customer_user created_at changed_at closed_at "
+    "event_sequence key",
+    "articles": "id ticket_id direction sender_type visible kind from_name from_address recipients subject message_id "
+    "message_id_hash in_reply_to reference_ids text html account original transport_key raw_sha256 received_at "
+    "created_at",
+    "attachments": "article_id position filename content_type size inline content_id",
+    "article_references": "message_id_hash article_id ticket_id",
+    "history": "ticket_id article_id type text created_at",
+    "inbox": "transport_key raw_sha256 content_key message_id_hash claims_content account queue outcome ticket_id "
+    "article_id settled_at",
+    "decisions": "transport_key raw_sha256 action reason kind trace desk account folder uid original received_at",
+    "outbox": "event_id key type payload created_at",
+}
 
 
 class Batch:
@@ -158,23 +155,30 @@ class Batch:
     async def save(self, settled: Settlement, day: date, system_id: str, moment: datetime) -> None:
         if settled.created:
             await self._connection.execute(_COUNT, day, system_id, settled.counter)
-        await self._write(_CREATE, [_ticket(ticket, moment) for ticket in settled.created])
-        await self._write(_CHANGE, [_change(ticket, moment) for _, ticket in sorted(settled.changed.items())])
-        await self._write(_ARTICLE, [_article(article, moment) for article in settled.articles])
-        await self._write(_ATTACHMENT, [row for article in settled.articles for row in _attachments(article)])
-        await self._write(
-            _REFERENCE,
-            [(named, article.id, article.ticket_id) for article in settled.articles for named in article.mail.named],
-        )
+        articles = settled.articles
+        await self._copy("tickets", [_ticket(ticket, moment) for ticket in settled.created])
+        await self._write(_CHANGE, [_change(ticket) for _, ticket in sorted(settled.changed.items())], moment)
+        await self._copy("articles", [_article(article, moment) for article in articles])
+        await self._copy("attachments", [row for article in articles for row in _attachments(article)])
+        named = [(each, article.id, article.ticket_id) for article in articles for each in article.mail.named]
+        await self._copy("article_references", named)
         await self._write(_PARTICIPANT, settled.participants)
-        await self._write(_HISTORY, [(*line, moment) for line in settled.history])
-        await self._write(_LINK, [(*link, moment) for link in settled.links])
-        await self._write(_CLAIM, [(*claim, moment) for claim in settled.claims])
-        await self._write(_DECISION, [_decision(mail) for mail in settled.decided])
-        await self._write(
-            _OUTBOX,
-            [(each.event_id, each.key, each.fact.TYPE, encode_fact(each.fact), moment) for each in settled.facts],
-        )
+        await self._copy("history", [(*line, moment) for line in settled.history])
+        await self._write(_LINK, settled.links, moment)
+        await self._save_claims(settled, moment)
+        facts = settled.facts
+        await self._copy("outbox", [(f.event_id, f.key, f.fact.TYPE, encode_fact(f.fact), moment) for f in facts])
+
+    async def _save_claims(self, settled: Settlement, moment: datetime) -> None:
+        """A mail's claim and decision are new, but for a replay's, which takes them over, in the same batch too."""
+        replays = {mail.transport_key + mail.raw_sha256 for mail in settled.decided if mail.event.replay_of}
+        claims = [(*claim, moment) for claim in settled.claims]
+        decisions = [_decision(mail) for mail in settled.decided]
+        for table, upsert, rows in (("inbox", _CLAIM, claims), ("decisions", _DECISION, decisions)):
+            await self._copy(table, [row for row in rows if row[0] + row[1] not in replays])
+            again = [row for row in rows if row[0] + row[1] in replays]
+            if again:
+                await self._connection.executemany(upsert, again)
 
     async def save_letters(self, letters: Sequence[tuple[DeadLetter, Mail]], moment: datetime) -> None:
         """Quarantined mails wait for a decision beside the dead letters."""
@@ -187,9 +191,16 @@ class Batch:
     async def save_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
         await save_offsets(self._connection, _SCHEMA, topic, offsets)
 
-    async def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    async def _copy(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
-            await self._connection.executemany(statement, rows)
+            await self._connection.copy_records_to_table(
+                table, schema_name=_SCHEMA, columns=_COPIED[table].split(), records=rows
+            )
+
+    async def _write(self, statement: str, rows: Sequence[Sequence[Any]], *more: Any) -> None:
+        """One statement for all rows: an array a column."""
+        if rows:
+            await self._connection.execute(statement, *map(list, zip(*rows, strict=True)), *more)
 
 
 @asynccontextmanager
@@ -218,14 +229,15 @@ def _ticket(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:
         ticket.title,
         ticket.customer_user,
         moment,
+        moment,
         ticket.closed_at,
         ticket.sequence,
         ticket.key,
     )
 
 
-def _change(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:
-    return ticket.id, ticket.state, ticket.state_type, ticket.closed_at, ticket.sequence, moment
+def _change(ticket: Ticket) -> tuple[Any, ...]:
+    return ticket.id, ticket.state, ticket.state_type, ticket.closed_at, ticket.sequence
 
 
 def _article(article: Article, moment: datetime) -> tuple[Any, ...]:
@@ -234,10 +246,13 @@ def _article(article: Article, moment: datetime) -> tuple[Any, ...]:
     return (
         article.id,
         article.ticket_id,
+        "incoming",
+        "customer",
+        True,
         event.classification.kind,
         event.sender.name,
         event.sender.address,
-        _json({"to": event.to, "cc": event.cc, "reply_to": event.reply_to}),
+        {"to": event.to, "cc": event.cc, "reply_to": event.reply_to},
         event.subject,
         event.message_id,
         mail.message_id_hash,
@@ -269,7 +284,7 @@ def _decision(mail: Mail) -> tuple[Any, ...]:
         event.action,
         event.reason,
         event.classification.kind,
-        _json(event.trace),
+        event.trace,
         event.desk,
         event.account,
         event.folder,
@@ -277,8 +292,3 @@ def _decision(mail: Mail) -> tuple[Any, ...]:
         event.original,
         event.received_at,
     )
-
-
-def _json(value: object) -> str:
-    """For `::text::jsonb`: the sessions' codec would encode these structs far slower."""
-    return msgspec.json.encode(value).decode()
