@@ -1,9 +1,6 @@
-"""Client CPU of ticketing per mail: batches of 200 decisions against a PostgreSQL.
+"""CPU of ticketing and of PostgreSQL a mail: `python -m bench.settle [BATCHES] [RECORDS A BATCH]`.
 
-    python bench/settle.py DSN [batches]
-
-DSN: an administrator's; a database of its own is made and dropped. Half of the mails are replies by reference.
-Goal: about 130 µs a mail.
+It starts a PostgreSQL of its own. Half of the mails are replies by reference.
 """
 
 import asyncio
@@ -13,10 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import asyncpg
+import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from ops.stack.servers import serve
+from ops.stack.settings import StackSettings
 from services.ticketing.handlers import MailHandler
 from shared.clock import now
 from shared.desk.watch import DeskWatch
@@ -76,47 +73,54 @@ def mail(n: int) -> MailDispatched:
     )
 
 
-async def measure(dsn: str, batches: int) -> None:
+async def measure(dsn: str, server: psutil.Process, batches: int, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "desk.yaml"
         path.write_text("queues: {suporte: {}}\n")
         pool = await create_pool(dsn, "ticketing")
         handle = MailHandler(pool, DeskWatch(path), lambda: None)
         cpu = wall = 0.0
+        server_before = 0.0
         for number in range(batches):
+            if number == 2:  # statements are prepared, caches are warm
+                server_before = spent(server)
             records = [
                 Record(DISPATCHED, 0, n, b"", encode_dispatched(mail(n)), (), 0)
-                for n in range(number * BATCH, (number + 1) * BATCH)
+                for n in range(number * size, (number + 1) * size)
             ]
             cpu_before, wall_before = time.process_time(), time.perf_counter()
             await handle(records)
-            if number > 1:  # statements are prepared, caches are warm
+            if number > 1:
                 cpu += time.process_time() - cpu_before
                 wall += time.perf_counter() - wall_before
-        counts = await pool.fetchrow(
-            "SELECT (SELECT count(*) FROM ticketing.tickets) AS tickets, "
-            "(SELECT count(*) FROM ticketing.articles) AS articles"
+        used = spent(server) - server_before
+        tickets = await pool.fetchval("SELECT count(*) FROM ticketing.tickets")
+        mails = (batches - 2) * size
+        print(f"{mails} mails after a warm-up, {tickets} tickets")
+        print(
+            f"{cpu / mails * 1e6:.0f} us CPU a mail, PostgreSQL {used / mails * 1e6:.0f} us, {mails / wall:.0f} mails/s"
         )
-        assert counts is not None
-        mails = (batches - 2) * BATCH
-        print(f"{counts['tickets']} tickets, {counts['articles']} articles")
-        print(f"{cpu / mails * 1e6:.0f} µs of client CPU a mail, {mails / wall:.0f} mails/s")
         pool.terminate()
 
 
-async def main(administrator: str, batches: int) -> None:
+def spent(server: psutil.Process) -> float:
+    """CPU seconds of the server and its backends, those that ended too."""
+    times = server.cpu_times()
+    total = times.user + times.system + times.children_user + times.children_system
+    return total + sum(sum(child.cpu_times()[:2]) for child in server.children(recursive=True))
+
+
+async def main(batches: int, size: int) -> None:
     configure("bench", "WARNING")
     logging.getLogger("services").setLevel(logging.WARNING)
-    connection = await asyncpg.connect(administrator)
-    await connection.execute("CREATE DATABASE bench_settle")
-    dsn = administrator.rpartition("/")[0] + "/bench_settle"
-    try:
-        await migrate(dsn)
-        await measure(dsn, batches)
-    finally:
-        await connection.execute("DROP DATABASE bench_settle WITH (FORCE)")
-        await connection.close()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = StackSettings(data=Path(folder) / "var").with_free_ports()
+        async with serve(settings, lambda *_: None, wanted=frozenset({"postgres"})) as (supervisor, up):
+            await migrate(up.postgres)
+            (pid,) = supervisor.running.values()
+            await measure(up.postgres, psutil.Process(pid), batches, size)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20))
+    words = [int(word) for word in sys.argv[1:]]
+    asyncio.run(main(*(words + [20, 200][len(words) :])))
