@@ -40,6 +40,9 @@ manifests: .venv/.dev ## render and judge the deployment files (needs kubectl)
 	@$(PY) -m pytest -q tests/manifests
 
 ##@ Look closer
+mutants: .venv/.dev ## take each protection of tests/mutations.toml out: a test must fail (ONLY="words" for a part)
+	@$(PY) -m tests.mutants $(ONLY)
+
 bench: .venv/.dev ## mails per second and CPU per mail through the whole path (N=2000)
 	@$(PY) bench/path.py $(or $(N),2000)
 
@@ -70,4 +73,4 @@ help:
 	$(call install,requirements-dev.lock)
 	@touch $@ .venv/.local
 
-.PHONY: run test check manifests bench pages setup locks clean-data help
+.PHONY: run test check manifests mutants bench pages setup locks clean-data help
