@@ -1,10 +1,15 @@
 # `make` prints what there is. Python only: a virtual environment in .venv, packages from the lock files.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+comma := ,
 PY    := .venv/bin/python
 DESK  ?=
 ONCE  ?=
 TESTS ?= tests
+VERSION  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BASE       ?= python:3.13-slim
+BUILD_BASE ?= $(BASE)
 
 # uv where it is on PATH (seconds), pip else (about half a minute)
 define install
@@ -38,6 +43,15 @@ check: .venv/.dev ## lint, types, boundaries, unit and contract tests; Python on
 
 manifests: .venv/.dev ## render and judge the deployment files (needs kubectl)
 	@$(PY) -m pytest -q tests/manifests
+
+##@ Deploy
+image: ## the image carteiro:VERSION, also called carteiro:dev (needs Docker; BASE=name@digest for a release)
+	@docker build -q --build-arg BASE=$(BASE) --build-arg BUILD_BASE=$(BUILD_BASE) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$(REVISION) $(if $(SSL_CERT_FILE),--secret id=ca$(comma)src=$(SSL_CERT_FILE)) \
+	  -t carteiro:$(VERSION) -t carteiro:dev .
+
+release: .venv/.dev image ## wheel, image, SBOM and checksums in dist/
+	@tools/release.sh $(VERSION)
 
 ##@ Look closer
 mutants: .venv/.dev ## take each protection of tests/mutations.toml out: a test must fail (ONLY="words" for a part)
@@ -73,4 +87,4 @@ help:
 	$(call install,requirements-dev.lock)
 	@touch $@ .venv/.local
 
-.PHONY: run test check manifests mutants bench pages setup locks clean-data help
+.PHONY: run test check manifests image release mutants bench pages setup locks clean-data help

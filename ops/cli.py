@@ -14,7 +14,6 @@ from pathlib import Path
 import click
 
 from ops.desk import desk
-from ops.stack.command import up
 
 SERVICES = ("fetcher", "dispatcher", "ticketing", "mailer")
 
@@ -34,6 +33,32 @@ def run(service: str) -> None:
     names = SERVICES if service == "all" else (service,)
     serve = {name: import_module(f"services.{name}.app").serve for name in names}
     sys.exit(process.run(serve))
+
+
+@carteiro.command()
+def healthcheck() -> None:
+    """Ask the service of this machine whether it is ready. Status 0 when it is, 1 when not; for containers."""
+    from ops.healthcheck import healthcheck as ask  # noqa: PLC0415
+
+    sys.exit(ask())
+
+
+@carteiro.command()
+@click.option("--once", is_flag=True, help="Stop after the demonstration; status 0 when all four steps were seen.")
+@click.option(
+    "--desk",
+    "desk_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Run on the accounts of this desk; its passwords are files in var/secrets. No demonstration.",
+)
+def up(once: bool, desk_file: Path | None) -> None:
+    """Start PostgreSQL, Kafka, a mail server and the four services; Ctrl-C stops everything."""
+    try:
+        from ops.stack.command import run_stack  # noqa: PLC0415  # its servers are packages that an image has no use for
+    except ModuleNotFoundError as error:
+        print(f"The local stack needs the package {error.name}: pip install 'carteiro[local]'.", file=sys.stderr)
+        sys.exit(78)
+    sys.exit(run_stack(desk_file, once=once))
 
 
 @carteiro.command()
@@ -216,7 +241,6 @@ def _finish(work: Callable[[], Awaitable[int]]) -> None:
 
 
 carteiro.add_command(desk)
-carteiro.add_command(up)
 main = carteiro
 
 if __name__ == "__main__":

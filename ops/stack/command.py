@@ -5,7 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-import click
 from pydantic import ValidationError
 
 from ops.complaints import status_of
@@ -23,31 +22,23 @@ from shared.settings import Settings
 MISCONFIGURED = 78
 
 
-@click.command()
-@click.option("--once", is_flag=True, help="Stop after the demonstration; status 0 when all four steps were seen.")
-@click.option(
-    "--desk",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Run on the accounts of this desk; its passwords are files in var/secrets. No demonstration.",
-)
-def up(once: bool, desk: Path | None) -> None:
-    """Start PostgreSQL, Kafka, a mail server and the four services; Ctrl-C stops everything."""
+def run_stack(desk: Path | None, *, once: bool) -> int:
+    """The exit status; what went wrong is said on stderr."""
     try:
-        status = asyncio.run(_until_stopped(once, desk))
+        return asyncio.run(_until_stopped(once, desk))
     except StackError as error:
         print(error, file=sys.stderr)
-        status = error.status
+        return error.status
     except ValidationError as error:
         first = error.errors()[0]
         name = f"CARTEIRO_STACK_{first['loc'][0]}".upper()
         print(f"{name}={first['input']} cannot be used: {first['msg']}.", file=sys.stderr)
-        status = MISCONFIGURED
+        return MISCONFIGURED
     except OSError as error:
         print(from_os_error(error), file=sys.stderr)
-        status = 1
+        return 1
     except Exception as error:  # noqa: BLE001  # unknown ones are raised again inside
-        status = status_of(error)
-    sys.exit(status)
+        return status_of(error)
 
 
 async def _until_stopped(once: bool, desk: Path | None) -> int:

@@ -67,6 +67,7 @@ class Installation:
     folder: Path
     support: str
     agent: str
+    command: Sequence[str] = (sys.executable, "-m", "ops.cli")
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @classmethod
@@ -98,9 +99,9 @@ class Installation:
         for name, port in zip(names, free_ports(len(names)), strict=True):
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "ops.cli", "run", name],
+                    [*self.command, "run", name],
                     env=self.environment(port),
-                    cwd=REPO,
+                    cwd=self.folder,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
