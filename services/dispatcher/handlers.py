@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from services.dispatcher.cost import dear
 from services.dispatcher.decide import Setting, dispatch, quarantined
 from services.dispatcher.worker import JobFailed, Killed, Worker
 from shared import metrics
@@ -17,9 +18,10 @@ from shared.originals import Originals, Reference, packed
 from shared.topics import DISPATCHED
 from shared.wire import cloud_headers, decode_received, encode_dispatched
 
-LARGE = 1024 * 1024
-"""Raw mail above this is read in the worker (bytes)."""
+_HEADER = 1024 * 1024
 _SENT_AT_ONCE = 8 * 1024 * 1024
+_HELD_SECONDS = 0.05
+"""How long mails are decided before everybody else in this process has a turn."""
 _RECEIVED = b"carteiro.mail-received.v1"
 
 
@@ -77,7 +79,11 @@ class Handler:
     ) -> None:
         ready: list[Outgoing] = []
         size = 0
+        turn = monotonic()
         for record, mail, reference in zip(records, mails, references, strict=True):
+            if monotonic() - turn > _HELD_SECONDS:
+                await asyncio.sleep(0)
+                turn = monotonic()
             value = await self._decided(mail, reference, setting)
             ready.append(Outgoing(DISPATCHED, record.key, value, _headers(record, mail)))
             size += len(value)
@@ -91,7 +97,7 @@ class Handler:
     async def _decided(self, mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
         if mail.raw_ref:
             mail = mail._replace(raw=await self._originals.get(reference))
-        if len(mail.raw) <= LARGE:
+        if not dear(mail.raw):
             return _dispatched(mail, reference, setting)
         try:
             return await self._worker.run(dispatch, mail, reference, setting)
@@ -143,7 +149,7 @@ def received_of(record: Record) -> ReceivedMail:
 
 def origin_of(record: Record) -> str:
     """The sender's domain, for the fuse; of a record without one its account."""
-    written = header_fields((record.value or b"")[:LARGE]).first("from") or b""
+    written = header_fields((record.value or b"")[:_HEADER]).first("from") or b""
     domain = written.rpartition(b"@")[2].rstrip(b"> \t").lower()
     return (domain or record.header("account"))[:253].decode("utf-8", "replace")
 

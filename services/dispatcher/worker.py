@@ -1,29 +1,35 @@
-"""A process that large mail is read in: killed when it takes too long or too much, so that the next mail goes on.
+"""A process that dear mail is read in: a job that takes too long or too much is ended, and the next mail goes on.
 
-One process, started with the first large mail and kept. It inherits no environment, ends when its parent is gone
-(end of file on its input), and holds 512 MiB of data and 5 s of CPU a job at most, both by the kernel; wall time
-is the net behind them. A job is a function and its arguments, the result bytes.
+One process (`worker_process.py`), started with the first dear mail and kept; it inherits no environment. A job is a
+function and its arguments, the result bytes. It may hold 512 MiB of data and take 5 s of CPU, both held by the
+kernel. Jobs share an allowance of CPU: where mail after mail takes all it may, each gets less, so a flood of bombs
+does not stop the mail behind it.
 """
 
 import asyncio
 import os
 import pickle
-import resource
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from services.dispatcher.worker_process import ANSWER, CPU, CRASH, FAILED, JOB, MEMORY
+from shared.clock import monotonic
 from shared.failures import Transient
 
-CPU_SECONDS = 5
-WALL_SECONDS = 20.0
-MEMORY_BYTES = 512 * 1024 * 1024
+CPU_SECONDS = 5.0
+LEAST_CPU_SECONDS = 0.25
+ALLOWANCE_SECONDS = 20.0
+IDLE_SECONDS = 20.0
+_REFILL = 0.2  # seconds of allowance that come back each second
+_TICK = 0.5
 _START_SECONDS = 30.0
-_RESULT, _FAILED, _MEMORY = b"R", b"F", b"M"
-_READY = b"+"
+_KILLED = {CPU: "cpu", MEMORY: "memory"}
 
 
 class Killed(Exception):
@@ -42,13 +48,32 @@ class WorkerUnavailable(Transient):
     """The process could not be started."""
 
 
-class Worker:
-    """Runs one job at a time."""
+@dataclass
+class Allowance:
+    """How much CPU jobs may take: a quarter of what is left, at most 5 s. What a job took is gone, and comes back
+    at a fifth of a second each second. Times are monotonic seconds."""
 
-    def __init__(self, *, wall_seconds: float = WALL_SECONDS) -> None:
-        self._wall_seconds = wall_seconds
-        self._process: Process | None = None
-        self._one = asyncio.Lock()
+    left: float = ALLOWANCE_SECONDS
+    at: float = 0.0
+
+    def grant(self, moment: float) -> float:
+        self.left = min(ALLOWANCE_SECONDS, self.left + (moment - self.at) * _REFILL)
+        self.at = moment
+        return max(LEAST_CPU_SECONDS, min(CPU_SECONDS, self.left / 4))
+
+    def take(self, seconds: float) -> None:
+        self.left = max(0.0, self.left - seconds)
+
+
+@dataclass
+class Worker:
+    """Runs one job at a time. `idle_seconds`: how long a job may wait for something, which reading a mail never
+    does; time in which the machine gives it no processor, or all of us stand still, is not counted."""
+
+    idle_seconds: float = IDLE_SECONDS
+    allowance: Allowance = field(default_factory=Allowance)
+    _process: Process | None = None
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def pid(self) -> int | None:
@@ -72,26 +97,42 @@ class Worker:
 
     async def _attempt(self, job: bytes) -> bytes:
         process = await self._started()
+        seconds = self.allowance.grant(monotonic())
         try:
-            async with asyncio.timeout(self._wall_seconds):
-                status, result = await _exchange(process, job)
-        except TimeoutError as error:
-            await self._end()
-            raise Killed("time") from error
+            status, took, result = await self._exchange(process, JOB.pack(len(job), seconds) + job)
         except (EOFError, OSError) as error:
-            code = await self._end()
-            if code == -signal.SIGXCPU:
-                raise Killed("cpu") from error
+            await self._end()
             raise _Ended from error
         except BaseException:
-            await self._end()  # cancelled: its answer would be taken for the next job's
+            await self._end()  # cancelled, or out of time: its answer would be taken for the next job's
             raise
-        if status == _MEMORY:
-            await self._end()
-            raise Killed("memory")
-        if status == _FAILED:
+        self.allowance.take(took)
+        if status == CRASH:
+            raise _Ended
+        if status in _KILLED:
+            raise Killed(_KILLED[status])
+        if status == FAILED:
             raise JobFailed(result.decode("ascii", "replace"))
         return result
+
+    async def _exchange(self, process: Process, job: bytes) -> tuple[bytes, float, bytes]:
+        """Status, seconds of CPU, and the result. Raises Killed where the job only waits."""
+        answering = asyncio.create_task(_answered(process, job))
+        idle = 0.0
+        try:
+            while True:
+                before = monotonic()
+                done, _ = await asyncio.wait({answering}, timeout=_TICK)
+                if done:
+                    return answering.result()
+                if monotonic() - before < 2 * _TICK and _waits(process.pid):
+                    idle += _TICK
+                if idle >= self.idle_seconds:
+                    raise Killed("time")
+        finally:
+            answering.cancel()
+            with suppress(asyncio.CancelledError, EOFError, OSError):
+                await answering
 
     async def _started(self) -> Process:
         if self._process is not None and self._process.returncode is not None:
@@ -99,84 +140,59 @@ class Worker:
         if self._process is None:
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "services.dispatcher.worker", stdin=PIPE, stdout=PIPE, env={}
+                    sys.executable,
+                    *("-m", "services.dispatcher.worker_process"),
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    env={},
+                    start_new_session=True,  # the fork that does a job is ended with it
                 )
                 async with asyncio.timeout(_START_SECONDS):
-                    await _reader(self._process).readexactly(1)
+                    await _frame(self._process)
             except (EOFError, OSError) as error:
                 await self._end()
-                raise WorkerUnavailable(f"the process for large mail does not start: {type(error).__name__}") from error
+                raise WorkerUnavailable(f"the process for dear mail does not start: {type(error).__name__}") from error
             except BaseException:
                 await self._end()
                 raise
         return self._process
 
-    async def _end(self) -> int | None:
-        """Exit status of the process that was ended, negative for a signal."""
+    async def _end(self) -> None:
         process, self._process = self._process, None
         if process is None:
-            return None
+            return
         with suppress(ProcessLookupError):
-            if not _reader(process).at_eof():  # else it has died already, and its status says of what
-                process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         if process.stdin is not None:
             process.stdin.close()
-        return await process.wait()
+        await process.wait()
 
 
 class _Ended(Exception):
     """The process is gone in the middle of a job."""
 
 
-async def _exchange(process: Process, job: bytes) -> tuple[bytes, bytes]:
+async def _answered(process: Process, job: bytes) -> tuple[bytes, float, bytes]:
     assert process.stdin is not None
-    process.stdin.write(len(job).to_bytes(8, "big"))
     process.stdin.write(job)
     await process.stdin.drain()
-    reader = _reader(process)
-    status = await reader.readexactly(1)
-    size = int.from_bytes(await reader.readexactly(8), "big")
-    return status, await reader.readexactly(size)
+    return await _frame(process)
 
 
-def _reader(process: Process) -> asyncio.StreamReader:
+async def _frame(process: Process) -> tuple[bytes, float, bytes]:
     assert process.stdout is not None
-    return process.stdout
+    status, took, size = ANSWER.unpack(await process.stdout.readexactly(ANSWER.size))
+    return status, took, await process.stdout.readexactly(size)
 
 
-# --- in the process itself ------------------------------------------------------------------------------------------
+def _waits(pid: int) -> bool:
+    """Whether the forks of this process wait for something (Linux; elsewhere every job counts as one that does).
 
-
-def main() -> None:
-    """Serves jobs from standard input until its end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent drains first
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no answer
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(ValueError, OSError):  # a platform without this limit keeps the other two
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-    answers.write(_READY)
-    answers.flush()
-    while head := sys.stdin.buffer.read(8):
-        status, result = _answer(sys.stdin.buffer.read(int.from_bytes(head, "big")))
-        answers.write(status + len(result).to_bytes(8, "big"))
-        answers.write(result)
-        answers.flush()
-
-
-def _answer(job: bytes) -> tuple[bytes, bytes]:
+    One that could run, is stopped (`T`) or waits for the disk (`D`) is held up by the machine.
+    """
     try:
-        function, arguments = pickle.loads(job)  # noqa: S301  # from our parent
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        limit = int(used.ru_utime + used.ru_stime) + 1 + CPU_SECONDS
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
-        return _RESULT, function(*arguments)
-    except MemoryError:
-        return _MEMORY, b""
-    except Exception as error:  # noqa: BLE001  # said by its type; the parent decides
-        return _FAILED, type(error).__name__.encode("ascii", "replace")
-
-
-if __name__ == "__main__":
-    main()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        states = [Path(f"/proc/{child}/stat").read_text("utf-8", "replace").rpartition(")")[2][1] for child in children]
+    except OSError:
+        return not Path("/proc/self").exists()
+    return bool(states) and all(state == "S" for state in states)

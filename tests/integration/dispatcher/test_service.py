@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,11 +36,13 @@ class Installation:
     settings: Settings
     producer: Producer
 
-    async def send(self, mails: Sequence[ReceivedMail]) -> None:
+    async def send(self, mails: Sequence[ReceivedMail], root: str = "") -> None:
         records = []
         for mail in mails:
             value, headers = encode_received(mail)
-            records.append(Outgoing(RECEIVED, kafka_key(mail.uid), value, [*headers, ("traceparent", b"00-ab-cd-01")]))
+            records.append(
+                Outgoing(RECEIVED, kafka_key(root or mail.uid), value, [*headers, ("traceparent", b"00-ab-cd-01")])
+            )
         await self.producer.send_all(records)
 
     @asynccontextmanager
@@ -71,8 +74,8 @@ class Installation:
         finally:
             await consumer.stop()
 
-    async def until(self, topic: str, count: int) -> list[ConsumerRecord[bytes, bytes]]:
-        deadline = monotonic() + 60
+    async def until(self, topic: str, count: int, seconds: float = 60) -> list[ConsumerRecord[bytes, bytes]]:
+        deadline = monotonic() + seconds
         while len(found := await self.read(topic)) < count:
             assert monotonic() < deadline, f"{len(found)} of {count} records on {topic}"
         return found
@@ -169,6 +172,34 @@ async def test_a_large_mail_comes_by_reference(installation: Installation, size:
     assert event.size == len(raw)
     assert event.subject == "Problem 0"
     assert event.cut == ["text"]
+
+
+def cheap_html(number: int) -> bytes:
+    """230 KB that nobody needs a program to write."""
+    head = f"From: a@kunde.example\r\nTo: {SUPPORT}\r\nMessage-ID: <b{number}@kunde.example>\r\n"
+    return head.encode() + b"Content-Type: text/html\r\n\r\n" + b"<p>" * 76_000
+
+
+async def held(longest: list[float]) -> None:
+    """How long the loop is held, in seconds of its own CPU: what others do on this machine is not measured."""
+    while True:
+        before = time.thread_time()
+        await asyncio.sleep(0.01)
+        longest[0] = max(longest[0], time.thread_time() - before)
+
+
+async def test_sixty_bombs_under_one_root_hold_neither_the_loop_nor_the_mail_behind_them(
+    installation: Installation,
+) -> None:
+    bombs = [received(cheap_html(n), f"bomb{n}") for n in range(60)]
+    await installation.send([*bombs, *mixed(1)], root="one conversation")
+    longest = [0.0]
+    async with installation.running():
+        watching = asyncio.create_task(held(longest))
+        records = await installation.until(DISPATCHED, 61, seconds=120)
+        watching.cancel()
+    assert "m0" in {decode_dispatched(record.value or b"").uid for record in records}
+    assert longest[0] < 0.2
 
 
 async def test_stopped_and_started_again_it_loses_nothing(installation: Installation) -> None:

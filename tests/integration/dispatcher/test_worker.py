@@ -1,6 +1,7 @@
 """The process for large mail: a job that takes too much is ended, the next one is served, nobody is left behind."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -10,12 +11,13 @@ from itertools import repeat
 import psutil
 import pytest
 
-from services.dispatcher.worker import JobFailed, Killed, Worker
+from services.dispatcher.worker import ALLOWANCE_SECONDS, LEAST_CPU_SECONDS, Allowance, JobFailed, Killed, Worker
+from shared.clock import monotonic
 
 
 @pytest.fixture
 async def worker() -> AsyncIterator[Worker]:
-    built = Worker(wall_seconds=120)  # a busy machine takes long over five seconds of CPU
+    built = Worker()
     yield built
     await built.close()
 
@@ -28,9 +30,12 @@ async def test_a_job_gives_its_bytes_and_the_process_is_kept(worker: Worker) -> 
 
 
 async def test_what_burns_the_processor_is_ended_and_the_next_job_served(worker: Worker) -> None:
+    await worker.run(bytes, 1)
+    first = worker.pid
     with pytest.raises(Killed, match="cpu"):
         await worker.run(sum, repeat(1))
     assert await worker.run(bytes, 1) == b"\0"
+    assert worker.pid == first, "what is killed is a fork: the next mail waits for no start of Python"
 
 
 class ThreeSeconds:
@@ -50,11 +55,69 @@ async def test_each_job_has_the_whole_budget(worker: Worker) -> None:
 
 
 async def test_what_only_waits_is_ended_by_the_clock() -> None:
-    worker = Worker(wall_seconds=0.5)
+    worker = Worker(idle_seconds=0.5)
     with pytest.raises(Killed, match="time"):
         await worker.run(time.sleep, 60)  # type: ignore[arg-type]  # a job that never gives bytes
     assert worker.pid is None
     await worker.close()
+
+
+async def until(condition: object, *, seconds: float = 30) -> None:
+    deadline = monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+def fork_of(worker: Worker) -> psutil.Process | None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return next(iter(psutil.Process(worker.pid).children()), None)
+    return None
+
+
+async def test_a_machine_that_stands_still_takes_no_time_of_the_job() -> None:
+    """A live migration, or a node without a processor to spare: all of it stops, and goes on."""
+    worker = Worker(idle_seconds=1.0)
+    await worker.run(bytes, 1)
+    job = asyncio.create_task(worker.run(ThreeSeconds()))
+    await until(lambda: fork_of(worker))
+    assert worker.pid is not None
+    os.killpg(worker.pid, signal.SIGSTOP)
+    began = monotonic()
+    await until(lambda: monotonic() - began > 3)
+    assert not job.done()
+    os.killpg(worker.pid, signal.SIGCONT)
+    assert await job == b""
+    await worker.close()
+
+
+async def test_a_service_that_stood_still_itself_blames_nobody() -> None:
+    worker = Worker(idle_seconds=1.0)
+    await worker.run(bytes, 1)
+    job = asyncio.create_task(worker.run(WaitsTwoSeconds()))
+    await until(lambda: fork_of(worker))
+    time.sleep(3)  # noqa: ASYNC251  # the loop is held, as by a paused machine
+    assert await job == b""
+    await worker.close()
+
+
+class WaitsTwoSeconds(ThreeSeconds):
+    def __reduce__(self) -> tuple[object, ...]:
+        return eval, ("lambda: __import__('time').sleep(2) or b''",)
+
+
+def test_an_allowance_shrinks_with_what_is_taken_and_comes_back() -> None:
+    allowance = Allowance(at=100.0)
+    granted = []
+    for _ in range(60):
+        granted.append(allowance.grant(100.0))
+        allowance.take(granted[-1])
+    assert granted[0] == 5.0
+    assert granted[-1] == LEAST_CPU_SECONDS
+    assert sum(granted) < 45, "sixty bombs end within a minute"
+    assert allowance.grant(100.0 + 60) == pytest.approx(3.0)
+    assert allowance.grant(100.0 + 600) == 5.0
+    assert allowance.left == ALLOWANCE_SECONDS
 
 
 async def test_what_eats_memory_is_ended(worker: Worker) -> None:
