@@ -96,7 +96,7 @@ def explained(source: Source, account: str, setting: Setting, moment: datetime) 
         origin=Origin.LIVE,
         raw=raw,
     )
-    mail = parse(raw)
+    mail = parse(raw, language=setting.desk.language)
     return _parsed(source.name, mail) | _decided(decide(mail, received, setting))
 
 

@@ -48,7 +48,7 @@ class Setting(NamedTuple):
 
 def dispatch(received: ReceivedMail, original: str, setting: Setting) -> bytes:
     """The encoded event of a mail whose bytes are `received.raw`, at most 512 KiB. `original` names its object."""
-    decided = decide(parse(received.raw), received, setting, original=original)
+    decided = decide(parse(received.raw, language=setting.desk.language), received, setting, original=original)
     encoded = encode_dispatched(decided)
     if len(encoded) > MAX_EVENT_BYTES:  # only a hostile mail: characters that JSON writes as six
         encoded = encode_dispatched(_shortened(decided))

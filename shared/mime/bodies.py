@@ -11,6 +11,7 @@ from shared.mime.limits import Limits
 from shared.mime.model import Attachment
 from shared.mime.parameters import parameters, token
 from shared.mime.splitter import Leaf
+from shared.mime.utf8 import whole
 
 
 @dataclass(slots=True)
@@ -38,6 +39,9 @@ def sort(raw: bytes, found: list[Leaf], limits: Limits, decoder: Decoder) -> Bod
     attachments: list[Attachment] = []
     room = {"text/plain": limits.body, "text/html": limits.body}
     for leaf in found:
+        if leaf.content_type.startswith("text/") and (charset := leaf.parameters.get("charset")):
+            decoder.declare(charset.decode("latin-1"))
+    for leaf in found:
         disposition = leaf.headers.first("content-disposition")
         shown = parameters(disposition, limits, decoder.defects)
         name = filename(shown, leaf.parameters, decoder, limits) if shown or leaf.parameters else ""
@@ -54,11 +58,14 @@ def sort(raw: bytes, found: list[Leaf], limits: Limits, decoder: Decoder) -> Bod
 
 def _text(raw: bytes, leaf: Leaf, room: dict[str, int], decoder: Decoder) -> str:
     size = leaf.end - leaf.start
-    if size > room[leaf.content_type]:
+    cut = size > room[leaf.content_type]
+    if cut:
         size = room[leaf.content_type]
         decoder.note("body_cut")
     room[leaf.content_type] -= size
     data = transfer.decode(raw[leaf.start : leaf.start + size], leaf.encoding)
+    if cut:
+        data = whole(data)
     charset = leaf.parameters.get("charset", b"").decode("latin-1")
     return lines(decoder.text(data, charset or None))
 

@@ -4,7 +4,8 @@ import binascii
 import re
 from dataclasses import dataclass
 
-from shared.mime.charsets import Decoder, codec, raw_header
+from shared.mime.charset_labels import codec
+from shared.mime.charsets import Decoder
 from shared.mime.clean import one_line
 
 _HEAD = re.compile(rb"=\?([^\s?=]{1,64})\?([bBqQ])\?")
@@ -13,35 +14,37 @@ _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 
 @dataclass(slots=True)
 class _Word:
-    """An encoded word, or what followed it of the same charset."""
+    """An encoded word and those of its charset that followed it; `texts` are (encoded text, whether as base64)."""
 
     charset: str
-    base64: bool
+    codec: str | None
     written: bytes
-    texts: list[bytes]
+    texts: list[tuple[bytes, bool]]
 
 
-def decode(value: bytes, decoder: Decoder, limit: int) -> str:
-    """A raw field value as one clean line; at most `limit` encoded words are decoded, the rest stays as written."""
+def decode(value: bytes, decoder: Decoder, limit: int, *, utf_7: bool = False) -> str:
+    """A raw field value as one clean line; at most `limit` encoded words are decoded, the rest stays as written.
+
+    `utf_7` where the value is shown and nothing else: in an address it could smuggle an `@`.
+    """
     if b"=?" not in value:
-        return one_line(raw_header(value))
-    return one_line("".join(_decoded(piece, decoder) for piece in _pieces(value, limit, decoder)))
+        return one_line(decoder.header(value))
+    return one_line("".join(_decoded(piece, decoder, utf_7) for piece in _pieces(value, limit, decoder)))
 
 
-def _decoded(piece: bytes | _Word, decoder: Decoder) -> str:
+def _decoded(piece: bytes | _Word, decoder: Decoder, utf_7: bool) -> str:
     if isinstance(piece, bytes):
-        return raw_header(piece)
-    name = codec(piece.charset)
-    data = b"".join(_from_base64(text) if piece.base64 else _from_q(text) for text in piece.texts)
-    if name == "utf-7" or (not data and any(piece.texts)):
+        return decoder.header(piece)
+    data = b"".join(_from_base64(text) if base64 else _from_q(text) for text, base64 in piece.texts)
+    if (piece.codec == "utf-7" and not utf_7) or (not data and any(text for text, _ in piece.texts)):
         decoder.note("encoded_word_undecodable")
-        return raw_header(piece.written)
+        return decoder.header(piece.written)
     return decoder.text(data, piece.charset)
 
 
 def _pieces(value: bytes, limit: int, decoder: Decoder) -> list[bytes | _Word]:
     """Literal bytes and words in their order. Blanks between two words vanish (RFC 2047 6.2); neighbours of one
-    charset become one word, so that a character split between them survives."""
+    charset become one word, Q or B, so that a character split between them survives."""
     pieces: list[bytes | _Word] = []
     here = search = count = 0
     while head := _HEAD.search(value, search):
@@ -72,19 +75,18 @@ def _word_end(value: bytes, start: int) -> int:
 
 def _append(pieces: list[bytes | _Word], head: re.Match[bytes], text: bytes, written: bytes) -> None:
     charset = head[1].decode("latin-1").split("*")[0].lower()
+    name = codec(charset)
     base64 = head[2] in b"bB"
     last = pieces[-1] if pieces else None
-    if not isinstance(last, _Word) or last.charset != charset:
-        pieces.append(_Word(charset, base64, written, [text]))
-    elif last.base64 == base64:
-        last.written += written
-        cut = base64 and not last.texts[-1].endswith(b"=") and len(last.texts[-1]) % 4
-        if cut:  # some senders cut the base64 itself, not the text
-            last.texts[-1] += text
-        else:
-            last.texts.append(text)
+    if not isinstance(last, _Word) or (last.charset != charset and (name is None or last.codec != name)):
+        pieces.append(_Word(charset, name, written, [(text, base64)]))
+        return
+    last.written += written
+    before, was_base64 = last.texts[-1]
+    if base64 and was_base64 and not before.endswith(b"=") and len(before) % 4:
+        last.texts[-1] = before + text, True  # some senders cut the base64 itself, not the text
     else:
-        pieces.append(_Word(charset, base64, written, [text]))
+        last.texts.append((text, base64))
 
 
 def _from_base64(text: bytes) -> bytes:

@@ -63,7 +63,7 @@ class Mail:
     one made of the hash of its raw bytes (`message_id_derived`): two equal mails agree on it. `sender` is None when
     no field holds an address (`sender_source` says which one did: the first of From decides, `all_from` has all).
     `return_path` is None if absent, "" for the null path `<>`. `text` may be derived from HTML (`text_is_derived`);
-    `html` is the sender's and not sanitised.
+    `html` is the sender's and not sanitised. `language` and `charsets` are what its raw 8-bit fields are read with.
     """
 
     message_id: str
@@ -86,20 +86,23 @@ class Mail:
     defects: list[str]
     headers: Headers = field(repr=False)
     limits: Limits = field(default=DEFAULT, repr=False)
+    language: str = field(default="", repr=False)
+    charsets: list[str] = field(default_factory=list, repr=False)
 
     def header(self, name: str) -> str | None:
         """The first field of this name, decoded, on one line; None if there is none."""
         value = self.headers.first(name.lower())
-        return None if value is None else self._decoded(value)
+        return None if value is None else self._decoded(value, name)
 
     def headers_all(self, name: str) -> list[str]:
         """Every field of this name, decoded, in the order of the header."""
-        return [self._decoded(value) for value in self.headers.all(name.lower())]
+        return [self._decoded(value, name) for value in self.headers.all(name.lower())]
 
     @property
     def quarantine(self) -> str:
         """Why this mail is a bomb and belongs into quarantine; "" for every other mail."""
         return TOO_MANY_PARTS if TOO_MANY_PARTS in self.defects else ""
 
-    def _decoded(self, value: bytes) -> str:
-        return encoded_words.decode(value, Decoder(guesses=0), self.limits.encoded_words)
+    def _decoded(self, value: bytes, name: str) -> str:
+        decoder = Decoder(guesses=0, language=self.language, charsets=self.charsets)
+        return encoded_words.decode(value, decoder, self.limits.encoded_words, utf_7=name.lower() == "subject")

@@ -17,19 +17,25 @@ PARSER_FAILED = "parser_failed"
 _FALLBACKS: tuple[SenderSource, ...] = ("reply-to", "return-path", "sender")
 
 
-def parse(raw: bytes, limits: Limits = DEFAULT) -> Mail:
-    """The mail in `raw`. Never raises, whatever the bytes; work is linear in their number."""
+def parse(raw: bytes, limits: Limits = DEFAULT, *, language: str = "") -> Mail:
+    """The mail in `raw`. Never raises, whatever the bytes; work is linear in their number.
+
+    `language` is the desk's (`pt-BR`): it decides what a text without a charset is written in, where its letters fit
+    two code pages equally well.
+    """
     try:
-        return _parse(raw, limits)
+        return _parse(raw, limits, language)
     except Exception:  # noqa: BLE001  # a fault of ours in one mail must not stop the next one: it is shown as a defect
         return _unread(raw, limits)
 
 
-def _parse(raw: bytes, limits: Limits) -> Mail:
+def _parse(raw: bytes, limits: Limits, language: str) -> Mail:
     read = with_line_feeds(raw)
     headers = block(read, beginning(read), len(read), limits)
-    decoder = Decoder(limits.guesses)
+    decoder = Decoder(limits.guesses, language)
     decoder.defects += headers.defects
+    # before the header: its raw 8-bit bytes are in the charset of the body
+    bodies = sort(read, leaves(read, headers, limits, decoder), limits, decoder)
     subject = _subject(headers, decoder, limits)
     addresses: dict[str, list[Address]] = {
         name: scan(headers.all(name), decoder, limits, name.replace("-", "_"))
@@ -37,7 +43,6 @@ def _parse(raw: bytes, limits: Limits) -> Mail:
         if name in headers.fields
     }
     sender, source = _sender(headers, addresses, decoder, limits)
-    bodies = sort(read, leaves(read, headers, limits, decoder), limits, decoder)
     written = headers.first("date")
     when = date(written)
     if when is None:
@@ -66,6 +71,8 @@ def _parse(raw: bytes, limits: Limits) -> Mail:
         defects=decoder.defects,
         headers=headers,
         limits=limits,
+        language=language,
+        charsets=decoder.charsets,
     )
 
 
@@ -77,7 +84,7 @@ def _subject(headers: Headers, decoder: Decoder, limits: Limits) -> str:
     value = headers.first("subject")
     if value is None:
         return ""
-    subject = encoded_words.decode(value, decoder, limits.encoded_words)
+    subject = encoded_words.decode(value, decoder, limits.encoded_words, utf_7=True)
     if len(subject) > limits.subject:
         decoder.note("subject_cut")
         subject = subject[: limits.subject].rstrip()
