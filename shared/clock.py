@@ -9,6 +9,13 @@ from datetime import UTC, datetime
 
 monotonic = time.monotonic
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boottime() -> float:
+    """Seconds of a clock that runs on while the machine sleeps, where the system has one: for what ends elsewhere."""
+    return time.clock_gettime(_BOOTTIME)
+
 
 def now() -> datetime:
     """Current time, UTC, aware."""

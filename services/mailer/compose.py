@@ -63,11 +63,11 @@ def compose(letter: Letter) -> bytes:
         head.append(f"In-Reply-To: {letter.in_reply_to}")
     if letter.references:
         head.append("References: " + "\r\n ".join(letter.references))
+    head.append("Auto-Submitted: " + ("auto-replied" if letter.answer else "auto-generated"))
+    if letter.answer:  # a group refuses a notification that bears one of these
+        head += ["Precedence: bulk", "X-Loop: yes"]
     head += [
-        "Auto-Submitted: " + ("auto-replied" if letter.answer else "auto-generated"),
-        "Precedence: bulk",
         "X-Auto-Response-Suppress: All",
-        "X-Loop: yes",
         f"X-Carteiro-Loop: {_clean(letter.loop_mark)}",
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=utf-8",

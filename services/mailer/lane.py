@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,26 +16,29 @@ from services.mailer.ledger import Ledger
 from services.mailer.queue_store import Claimed, QueueStore, Report
 from services.mailer.recipients import MailKind
 from services.mailer.states import Outcome, Result, Retry, after, code_class
+from services.mailer.throttle import Throttle
 from services.mailer.transports.choice import Transport
-from services.mailer.transports.faults import AccountFault
+from services.mailer.transports.faults import AccountFault, Busy, Expired
 from shared import metrics
 from shared.clock import monotonic, now
+from shared.desk.model import Outbound
 from shared.failures import Transient
 from shared.logs import fields
 
 log = logging.getLogger(__name__)
 
+_MOST_SUSPECTS = 1000
+
 
 class Pace(NamedTuple):
-    """Seconds, but for `connections`. `fault_cap` and `login_cap` end the doubling of an account's pauses."""
+    """Seconds. `fault_cap` and `slow_cap` end the doubling of an account's pauses."""
 
-    connections: int = 8
     poll: float = 1.0
     idle: float = 30.0
     fault_first: float = 1.0
     fault_cap: float = 30.0
-    login_first: float = 30.0
-    login_cap: float = 900.0
+    slow_first: float = 30.0
+    slow_cap: float = 900.0
     retry: Retry = Retry()
 
 
@@ -44,6 +47,7 @@ class Lane:
     """`stop` ends it: mails in hand are finished, those not begun are given back."""
 
     name: str
+    account: Outbound
     make: Callable[[], Transport]
     store: QueueStore
     ledger: Ledger
@@ -54,24 +58,36 @@ class Lane:
     def __post_init__(self) -> None:
         self._queue: asyncio.Queue[Claimed | None] = asyncio.Queue()
         self.held: set[int] = set()  # claimed and not reported yet
+        self.throttle = Throttle(self.account.connections, self.account.per_minute or 0)
         self._more = False  # the last claim was as large as it could be
         self._proven = False  # the last try reached the server and was let in
         self._faults = 0  # in a row
+        self.fault = ""  # our word for the last one
         self._paused_until = 0.0
+        self._passed = 0  # mails that the account let through
+        self._suspects: dict[int, int] = {}  # mail -> how many had passed when it met a fault of the account
+        self._widened = asyncio.Event()
 
     async def run(self) -> None:
+        """Raises what a worker died of: without it mails would stay in hand, and the process would look well."""
         workers = [
-            asyncio.create_task(self._work(), name=f"smtp-{self.name}-{number}")
-            for number in range(self.pace.connections)
+            asyncio.create_task(self._work(number), name=f"smtp-{self.name}-{number}")
+            for number in range(self.throttle.connections)
         ]
+        for worker in workers:
+            worker.add_done_callback(lambda _: self.wake.set())
         try:
             while not self.stop.is_set():
                 self.wake.clear()
                 await self._feed()
                 await self._rest()
+                for worker in workers:
+                    if worker.done():
+                        worker.result()
             await self._give_back()
             for _ in workers:
                 self._queue.put_nowait(None)
+            self._widened.set()
             await asyncio.gather(*workers)
         finally:
             for worker in workers:
@@ -84,9 +100,8 @@ class Lane:
     # --- the feeder -------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        """A queue of as many mails as there are workers: waiting behind one delivery, none outlives its claim."""
-        room = (2 * self.pace.connections if self._proven else 1) - len(self.held)
-        if monotonic() < self._paused_until or room <= 0 or len(self.held) > self.pace.connections:
+        room = self._room()
+        if not room:
             return
         try:
             mails = await self.store.claim_due(self.name, room)
@@ -95,6 +110,18 @@ class Lane:
             log.warning("the queue cannot be read", extra=fields(action="claim_retry", cause=str(error)))
             return
         self._more = len(mails) == room
+        self._take(mails)
+
+    def _room(self) -> int:
+        """A queue of as many mails as there are workers: waiting behind one delivery, none outlives its claim."""
+        allowed = self.throttle.allowed
+        room = (2 * allowed if self._proven else 1) - len(self.held)
+        if self.stop.is_set() or monotonic() < self._paused_until or room <= 0 or len(self.held) > allowed:
+            return 0
+        return self.throttle.ration(monotonic(), room)
+
+    def _take(self, mails: Sequence[Claimed]) -> None:
+        self.throttle.spend(len(mails))
         self.held.update(mail.id for mail in mails)
         for mail in mails:
             self._queue.put_nowait(mail)
@@ -112,35 +139,65 @@ class Lane:
 
     # --- the workers ------------------------------------------------------------------------------------------
 
-    async def _work(self) -> None:
+    async def _work(self, number: int) -> None:
         transport = self.make()
         try:
-            while (mail := await self._next(transport)) is not None:
+            while (mail := await self._next(transport, number)) is not None:
                 await self._report(mail, await self._try(transport, mail))
         finally:
             await transport.close()
 
-    async def _next(self, transport: Transport) -> Claimed | None:
+    async def _next(self, transport: Transport, number: int) -> Claimed | None:
         while True:
+            if number >= self.throttle.allowed and not self.stop.is_set():
+                await transport.close()  # the server wants fewer connections
+                self._widened.clear()
+                await self._widened.wait()
+                continue
             try:
                 async with asyncio.timeout(self.pace.idle):
-                    return await self._queue.get()
+                    mail = await self._queue.get()
             except TimeoutError:
                 await transport.close()
+                continue
+            if number < self.throttle.allowed or self.stop.is_set():
+                return mail
+            self._queue.put_nowait(mail)  # for one of those who may go on
 
     async def _try(self, transport: Transport, mail: Claimed) -> Outcome:
         if monotonic() < self._paused_until:
             return Outcome(Result.UNTRIED)
+        envelope_from = "" if self.account.null_sender else mail.sender  # RFC 3834 section 3.3: no bounce comes back
         try:
-            outcome = await transport.deliver(mail.envelope_from, mail.recipient, mail.raw)
-        except AccountFault as fault:
-            self._pause(fault)
+            outcome = await transport.deliver(envelope_from, mail.recipient, mail.raw, mail.dot_before)
+        except Expired:
+            log.warning("a claim ended before its mail was sent", extra=fields(action="claim_late", delivery=mail.id))
             return Outcome(Result.UNTRIED)
+        except AccountFault as fault:
+            return self._faulty(mail, fault)
         self._proven = True
+        self._passed += 1
+        self._suspects.pop(mail.id, None)
+        if self.throttle.passed(monotonic()):
+            self._widened.set()
         if self._faults:
             self._faults = 0
             log.info("the outbound account works again", extra=fields(action="account_resumed", account=self.name))
         return outcome
+
+    def _faulty(self, mail: Claimed, fault: AccountFault) -> Outcome:
+        """A mail that meets a fault of the account again, while others have passed, is the fault."""
+        suspected = self._suspects.get(mail.id)
+        if fault.named and suspected is not None and suspected < self._passed:
+            return Outcome(Result.POSTPONED, fault.code, fault.word)
+        if fault.named:
+            if len(self._suspects) > _MOST_SUSPECTS:
+                self._suspects.clear()
+            self._suspects[mail.id] = self._passed
+        if isinstance(fault, Busy):
+            self.throttle.busy(monotonic())
+        self._pause(fault)
+        return Outcome(Result.UNTRIED)
 
     def _pause(self, fault: AccountFault) -> None:
         metrics.smtp_attempts.labels("account_fault", fault.word).inc()
@@ -148,17 +205,23 @@ class Lane:
         if moment < self._paused_until:
             return  # another worker met the same fault
         first, cap = (
-            (self.pace.login_first, self.pace.login_cap)
-            if fault.login
-            else (self.pace.fault_first, self.pace.fault_cap)
+            (self.pace.slow_first, self.pace.slow_cap) if fault.slow else (self.pace.fault_first, self.pace.fault_cap)
         )
         self._proven = False
         self._faults += 1
+        self.fault = fault.word
         seconds = min(cap, first * 2.0 ** min(self._faults - 1, 16)) * random.uniform(0.75, 1.0)  # noqa: S311  # jitter
         self._paused_until = moment + seconds
         log.error(
             "the outbound account does not work; its mails wait",
-            extra=fields(action="account_paused", account=self.name, cause=fault.word, seconds=round(seconds, 1)),
+            extra=fields(
+                action="account_paused",
+                account=self.name,
+                cause=fault.word,
+                code=fault.code,
+                connections=self.throttle.allowed,
+                seconds=round(seconds, 1),
+            ),
         )
 
     async def _report(self, mail: Claimed, outcome: Outcome) -> None:
@@ -184,7 +247,7 @@ class Lane:
                     cause=step.word,
                 ),
             )
-        if self._more and len(self.held) <= self.pace.connections:
+        if self._more and len(self.held) <= self.throttle.allowed:
             self.wake.set()
 
 

@@ -45,7 +45,7 @@ class Outbound(NamedTuple):
     state: State
     reason: str
     account: str
-    envelope_from: str
+    sender: str
     message_id: str
     raw: bytes | None
     received_at: datetime
@@ -131,7 +131,7 @@ def _row(
     template: str,
     reason: str,
 ) -> Outbound:
-    account, way_out = desk.outbound_for(sender)
+    account, _ = desk.outbound_for(sender)
     return Outbound(
         id=id,
         event_id=event_id,
@@ -144,7 +144,7 @@ def _row(
         state=State.QUEUED if mail else State.SUPPRESSED,
         reason=reason,
         account=account if mail else "",
-        envelope_from="" if way_out.null_sender else sender,  # RFC 3834 section 3.3: no bounce of it comes back
+        sender=sender,
         message_id=mail.message_id if mail else "",
         raw=mail.raw if mail else None,
         received_at=fact.received_at,

@@ -14,11 +14,16 @@ from typing import NamedTuple
 
 from services.mailer.plans import Outbound
 from services.mailer.states import Step
+from shared.clock import boottime
 from shared.failures import Transient
 from shared.postgres import UNAVAILABLE, Connection, Pool, load_offsets, save_offsets
 
 SCHEMA = "mailer"
 CLAIM = timedelta(minutes=15)
+DOT_WITHIN = timedelta(minutes=5)  # of a claim: the reply to a mail may take ten minutes (RFC 5321 section 4.5.3.2.6)
+REROUTE_AFTER = timedelta(minutes=2)  # longer than a desk takes to reach every mailer
+MOST_COUNTED = 10_000
+_CUT_SHORT = 20  # times a mail's sender may die before the mail is suspected
 _SESSION_SECONDS = 40.0
 _ANSWER_LOST = timedelta(seconds=60)  # longer than a session: a claim that its claimer never got to know
 
@@ -28,18 +33,20 @@ class StoreUnavailable(Transient):
 
 
 class Claimed(NamedTuple):
-    """A mail that this process may send until the claim ends."""
+    """A mail that this process may send until the claim ends. `sender`: the address in From; `age`: since the first
+    try that the mail itself did not pass; `dot_before`: `boottime` after which it must not be handed over."""
 
     id: int
     kind: str
     template: str
     ticket_id: int
     recipient: str
-    envelope_from: str
+    sender: str
     raw: bytes
     attempts: int
     age: timedelta
     received_at: datetime
+    dot_before: float
 
 
 class Report(NamedTuple):
@@ -124,32 +131,38 @@ class QueueStore:
     async def stored_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         return await load_offsets(self.pool, SCHEMA, topic, partitions)
 
-    # "sending" is committed before the server sees a byte; skip locked: two mailers share the queue
+    # "sending" is committed before the server sees a byte; skip locked: two mailers share the queue; now() and not
+    # clock_timestamp(), which is no condition that an index can have: it read every deferred mail
     _CLAIM_DUE = """
         UPDATE mailer.outbound o
-        SET state = 'sending', attempts = o.attempts + 1, claimed_by = $2, claimed_until = clock_timestamp() + $4
+        SET state = 'sending', attempts = o.attempts + 1, claimed_by = $2, claimed_until = now() + $4
         FROM (SELECT id FROM mailer.outbound
-              WHERE account = $1 AND state IN ('queued', 'deferred', 'unknown')
-                AND due_at <= clock_timestamp()
+              WHERE account = $1 AND state IN ('queued', 'deferred', 'unknown') AND due_at <= now()
               ORDER BY due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) due
         WHERE o.id = due.id
-        RETURNING o.id, o.kind, o.template, o.ticket_id, o.recipient, o.envelope_from, o.raw, o.attempts,
-                  clock_timestamp() - o.created_at AS age, o.received_at
+        RETURNING o.id, o.kind, o.template, o.ticket_id, o.recipient,
+                  CASE WHEN o.sender = '' THEN o.envelope_from ELSE o.sender END, o.raw, o.attempts,
+                  now() - coalesce(o.deferred_since, now()), o.received_at
     """
 
     async def claim_due(self, account: str, limit: int) -> list[Claimed]:
         """Mails of an outbound account that are due, oldest first."""
         async with self._session() as connection:
+            dot_before = boottime() + DOT_WITHIN.total_seconds()
             rows = await connection.fetch(self._CLAIM_DUE, account, self.holder, limit, CLAIM)
-        return [Claimed(*row.values()) for row in rows]
+        return [Claimed._make((*row.values(), dot_before)) for row in rows]
 
     # a 250 counts even when the claim was taken over meanwhile: the repeat can still be saved
     _RECORD = """
         UPDATE mailer.outbound o
-        SET state = r.state, due_at = clock_timestamp() + r.delay, smtp_code = nullif(r.code, 0), smtp_class = r.word,
+        SET state = r.state, due_at = now() + r.delay, smtp_code = nullif(r.code, 0), smtp_class = r.word,
             reason = CASE WHEN r.state = 'suppressed' THEN r.word ELSE o.reason END,
             attempts = o.attempts - CASE WHEN r.state = 'queued' THEN 1 ELSE 0 END,
-            sent_at = CASE WHEN r.state = 'sent' THEN clock_timestamp() END, claimed_until = NULL
+            sent_at = CASE WHEN r.state = 'sent' THEN now() END,
+            failed_at = CASE WHEN r.state = 'failed' THEN now() END,
+            deferred_since = CASE WHEN r.state IN ('deferred', 'unknown') THEN coalesce(o.deferred_since, now())
+                                  ELSE o.deferred_since END,
+            claimed_until = NULL
         FROM unnest($1::bigint[], $2::int[], $3::text[], $4::interval[], $5::int[], $6::text[])
              AS r (id, attempts, state, delay, code, word)
         WHERE o.id = r.id AND o.attempts = r.attempts
@@ -170,10 +183,14 @@ class QueueStore:
                 [step.word for step in steps],
             )
 
+    # a mail whose sender has died so often is what it dies of
     _TAKE_BACK = """
-        UPDATE mailer.outbound SET state = 'unknown', due_at = clock_timestamp(), smtp_class = 'interrupted'
-        WHERE state = 'sending' AND (claimed_until < clock_timestamp()
-            OR claimed_by = $1 AND id <> ALL ($2::bigint[]) AND claimed_until < clock_timestamp() + $3)
+        UPDATE mailer.outbound
+        SET state = CASE WHEN attempts < $4 THEN 'unknown' ELSE 'failed' END,
+            failed_at = CASE WHEN attempts < $4 THEN NULL ELSE now() END,
+            due_at = now(), deferred_since = coalesce(deferred_since, now()), smtp_class = 'interrupted'
+        WHERE state = 'sending' AND (claimed_until < now()
+            OR claimed_by = $1 AND id <> ALL ($2::bigint[]) AND claimed_until < now() + $3)
     """
 
     async def take_back(self, *, own: bool, held: Collection[int] = ()) -> None:
@@ -184,17 +201,45 @@ class QueueStore:
         """
         latest = CLAIM if own else CLAIM - _ANSWER_LOST
         async with self._session() as connection:
-            await connection.execute(self._TAKE_BACK, self.holder, list(held), latest)
+            await connection.execute(self._TAKE_BACK, self.holder, list(held), latest, _CUT_SHORT)
 
-    _REROUTE = """
-        UPDATE mailer.outbound SET account = $1
-        WHERE state IN ('queued', 'deferred', 'unknown') AND account <> ALL($2::text[])
+    _SERVE = """
+        INSERT INTO mailer.served (account, holder, seen_at) SELECT unnest($1::text[]), $2::text, now()
+        ON CONFLICT (account, holder) DO UPDATE SET seen_at = now()
+    """
+    _LEAVE = """
+        DELETE FROM mailer.served
+        WHERE holder = $2 AND account <> ALL ($1::text[]) OR seen_at < now() - $3::interval * 2
     """
 
-    async def reroute(self, known: Sequence[str], default: str) -> None:
-        """Mails that wait for an outbound account the desk no longer has go by the default one."""
+    # from one account to the next by the index, however many mails wait for each
+    _REROUTE = """
+        WITH RECURSIVE waiting AS (
+            (SELECT account FROM mailer.outbound WHERE state IN ('queued', 'deferred', 'unknown')
+             ORDER BY account LIMIT 1)
+            UNION ALL
+            SELECT (SELECT o.account FROM mailer.outbound o
+                    WHERE o.state IN ('queued', 'deferred', 'unknown') AND o.account > w.account
+                    ORDER BY o.account LIMIT 1)
+            FROM waiting w WHERE w.account IS NOT NULL)
+        UPDATE mailer.outbound SET account = $1
+        WHERE state IN ('queued', 'deferred', 'unknown') AND created_at < now() - $2::interval
+          AND account = ANY (ARRAY(
+              SELECT account FROM waiting WHERE account <> $1 AND NOT EXISTS (
+                  SELECT FROM mailer.served s WHERE s.account = waiting.account AND s.seen_at > now() - $2::interval)))
+    """
+
+    async def serve(self, accounts: Sequence[str]) -> None:
+        """Says that this process has lanes for these outbound accounts, and no others."""
         async with self._session() as connection:
-            await connection.execute(self._REROUTE, default, [*known, default])
+            await connection.execute(self._SERVE, list(accounts), self.holder)
+            await connection.execute(self._LEAVE, list(accounts), self.holder, REROUTE_AFTER)
+
+    async def reroute(self, default: str) -> None:
+        """Mails that wait for an outbound account which no running mailer has served for a while go by the default
+        one. A mailer that still reads an old desk must not take those of a new account."""
+        async with self._session() as connection:
+            await connection.execute(self._REROUTE, default, REROUTE_AFTER)
 
     _OLDEST = """
         SELECT min(created_at) FROM mailer.outbound WHERE state IN ('queued', 'sending', 'deferred', 'unknown')

@@ -6,13 +6,17 @@ Woken by the handler after each commit; polling is the net, for what other proce
 import asyncio
 import contextlib
 import logging
+import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+
+import idna
 
 from services.mailer.lane import Lane, Pace
 from services.mailer.ledger import Ledger
 from services.mailer.queue_store import QueueStore
-from services.mailer.transports.choice import transport_for
+from services.mailer.transports.choice import Transport, transport_for
 from shared import metrics
 from shared.clock import monotonic, now
 from shared.desk.model import Desk, Outbound
@@ -34,6 +38,7 @@ class Sending:
     desk: DeskWatch
     settings: Settings
     pace: Pace = field(default_factory=Pace)
+    transport_for: Callable[[Outbound, Settings, str], Callable[[], Transport]] = transport_for
     last_progress: float = field(default_factory=monotonic)
 
     def __post_init__(self) -> None:
@@ -41,6 +46,8 @@ class Sending:
         self._lanes: dict[str, tuple[Outbound, Lane]] = {}
         self._all_lanes: list[Lane] = []  # those that end with what they have included
         self._tasks: set[asyncio.Task[None]] = set()
+
+        self.cares = 0  # rounds
 
     def wake(self) -> None:
         """Mail was queued."""
@@ -79,7 +86,9 @@ class Sending:
             self._lanes.pop(gone)[1].end()
         for name, outbound in wanted.items():
             if name not in self._lanes:
-                lane = Lane(name, transport_for(outbound, self.settings), self.store, self._ledger, self.pace)
+                helo = outbound.helo or _helo(desk, name)
+                make = self.transport_for(outbound, self.settings, helo)
+                lane = Lane(name, outbound, make, self.store, self._ledger, self.pace)
                 self._lanes[name] = (outbound, lane)
                 self._all_lanes = [lane, *(each for each in self._all_lanes if each.held or not each.stop.is_set())]
                 self._tasks.add(asyncio.create_task(lane.run(), name=f"lane-{name}"))
@@ -89,16 +98,17 @@ class Sending:
         try:
             await self.store.take_back(own=own, held=[mail for lane in self._all_lanes for mail in lane.held])
             default, _ = self.desk.current.desk.outbound_for("")
-            if (
-                self._lanes and default != _NONE
-            ):  # without a way out they wait for the administrator: nothing is dropped
-                await self.store.reroute(list(self._lanes), default)
+            if self._lanes:
+                await self.store.serve(list(self._lanes))
+            if self._lanes and default != _NONE:  # without a way out they wait for the administrator
+                await self.store.reroute(default)
             oldest = await self.store.oldest()
             metrics.smtp_queue_oldest.set(oldest.timestamp() if oldest else 0)
             await self.store.purge_counters(now().date() - timedelta(days=2))
         except Transient as error:
             log.warning("the queue cannot be looked after", extra=fields(action="care_retry", cause=str(error)))
             return False
+        self.cares += 1
         return True
 
     def _watch_tasks(self, ledger: asyncio.Task[None]) -> None:
@@ -110,6 +120,17 @@ class Sending:
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.discard(task)
             task.result()
+
+
+def _helo(desk: Desk, account: str) -> str:
+    """The host's name where it is a full one; many servers refuse any other in EHLO, and then the domain we send
+    from is one that they can look up."""
+    host = platform.node()
+    if "." in host and not host.endswith((".localdomain", ".local", ".internal")):
+        return host
+    senders = [address for address in desk.system_addresses if desk.outbound_for(address)[0] == account]
+    domain = (senders[0] if senders else desk.notifications.sender_email).rpartition("@")[2]
+    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
 
 
 async def _within(stop: asyncio.Event, seconds: float) -> None:

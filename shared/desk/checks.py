@@ -4,6 +4,7 @@ Pure. `references` and `contradictions` are refused by the loader; `warnings` ar
 `carteiro desk check` and break nothing.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from shared.desk.model import IMPLICIT_QUEUE, SHIPPED_ADDRESS, Account, Desk, Ou
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SMTP = {"smtp", "smtps", "smtptls"}
+_HELO = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]+|\[[0-9A-Za-z:.]+\]")
 
 
 class Names(NamedTuple):
@@ -136,12 +138,14 @@ def _outbound_fields(desk: Desk) -> Iterator[Complaint]:
 
 def _outbound_mistakes(account: Outbound) -> Iterator[tuple[str, str, str]]:
     if account.type not in _SMTP:
-        for field in ("host", "port", "user", "password", "tls_verify"):
+        for field in ("host", "port", "user", "password", "tls_verify", "helo", "connections", "per_minute"):
             if field in account.model_fields_set:
                 yield field, f"a field of SMTP beside {account.type}", "expected nothing here"
         return
     if account.host is None:
         yield "host", "missing", f"expected the name of the server, as type is {account.type}"
+    if account.helo and not _HELO.fullmatch(account.helo):
+        yield "helo", "no full name of a host", "expected a name such as mail.company.example, or [192.0.2.1]"
     if account.port == 0:
         yield "port", "0", "expected a number from 1 to 65535"
     if account.user and not account.password:

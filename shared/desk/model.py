@@ -222,6 +222,22 @@ class Outbound(_Part):
         None, title="SendmailModule::AuthPassword", description="The secret that holds the password."
     )
     tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
+    helo: Line | None = Field(
+        None,
+        title="FQDN",
+        description="Name in EHLO (SMTP types only); by default the host's full name, or else the domain of the "
+        "address that mail leaves from.",
+    )
+    connections: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Connections at once (SMTP types only); fewer by itself while the server says that they are too "
+        "many.",
+    )
+    per_minute: int | None = Field(
+        None, ge=1, description="Mails a minute that the server allows (SMTP types only); without it no limit."
+    )
     null_sender: bool = Field(
         True,
         title="SendmailNotificationEnvelopeFrom::FallbackToEmailFrom",

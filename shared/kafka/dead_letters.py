@@ -8,7 +8,7 @@ from shared.events import DeadLetter
 from shared.failures import describe, reason_of
 from shared.kafka.producer import Outgoing, Producer
 from shared.kafka.record import Record
-from shared.topics import DEAD_LETTERS
+from shared.topics import DEAD_LETTERS, EVENTS
 from shared.wire import encode_dead_letter
 
 
@@ -33,7 +33,8 @@ async def send_dead_letter(producer: Producer, letter: DeadLetter) -> None:
     value = letter.value if letter.value is None or len(letter.value) <= 900_000 else letter.value[:900_000]
     await producer.send_all([Outgoing(DEAD_LETTERS, key, value, headers)])
     metrics.dead_letters.labels(letter.origin_topic, letter.reason).inc()
-    metrics.processed.labels("dead_lettered").inc()
+    if letter.origin_topic != EVENTS:  # the mail behind an event has had its outcome
+        metrics.processed.labels("dead_lettered").inc()
 
 
 def dead_letter_sink(producer: Producer, service: str) -> Callable[[Record, BaseException], Awaitable[None]]:

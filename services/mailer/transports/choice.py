@@ -16,8 +16,9 @@ from shared.settings import Settings
 class Transport(Protocol):
     """One connection, used by one worker; opened when needed."""
 
-    async def deliver(self, sender: str, recipient: str, raw: bytes, /) -> Outcome:
-        """One try. `sender` empty is the null sender. Raises AccountFault."""
+    async def deliver(self, sender: str, recipient: str, raw: bytes, dot_before: float, /) -> Outcome:
+        """One try. `sender` empty is the null sender; `dot_before`: `boottime` after which the mail must not be
+        handed over. Raises AccountFault, Expired."""
 
     async def close(self) -> None:
         """Never raises."""
@@ -26,23 +27,27 @@ class Transport(Protocol):
 class _Unavailable:
     """A type this version cannot serve: its mail waits."""
 
-    async def deliver(self, _sender: str, _recipient: str, _raw: bytes) -> Outcome:
+    async def deliver(self, _sender: str, _recipient: str, _raw: bytes, _dot_before: float) -> Outcome:
         raise AccountFault("transport_unavailable")
 
     async def close(self) -> None:
         """Nothing is open."""
 
 
-def transport_for(outbound: Outbound, settings: Settings) -> Callable[[], Transport]:
-    """A maker of connections by this account."""
+def transport_for(outbound: Outbound, settings: Settings, helo: str) -> Callable[[], Transport]:
+    """A maker of connections by this account, which call themselves `helo`."""
     match outbound.type:
         case "none":
             return NoTransport
         case "smtp" | "smtps" | "smtptls":
-            server = SmtpServer(outbound, settings.secrets, _context(outbound, settings.ca_file))
+            server = smtp_server(outbound, settings.secrets, settings.ca_file, helo)
             return lambda: SmtpTransport(server)
         case "sendmail":
             return _Unavailable
+
+
+def smtp_server(outbound: Outbound, secrets: Path | None, ca_file: Path | None, helo: str) -> SmtpServer:
+    return SmtpServer(outbound, secrets or Path(), _context(outbound, ca_file), helo)
 
 
 def _context(outbound: Outbound, ca_file: Path | None) -> ssl.SSLContext:

@@ -4,7 +4,7 @@ from services.mailer.states import Outcome, Result
 
 
 class NoTransport:
-    async def deliver(self, _sender: str, _recipient: str, _raw: bytes) -> Outcome:
+    async def deliver(self, _sender: str, _recipient: str, _raw: bytes, _dot_before: float) -> Outcome:
         return Outcome(Result.SUPPRESSED, word="transport_none")
 
     async def close(self) -> None:

@@ -1,19 +1,18 @@
 """What becomes of mails when the SMTP server, the account or the process fails."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from services.mailer.queue_store import QueueStore, Report
-from shared.desk.watch import DeskWatch
 from shared.events import Answer
-from shared.settings import Settings
+from tests.integration.mailer.conftest import Make
 from tests.integration.mailer.smtp_receiver import Receiver, receiving
-from tests.integration.mailer.world import QUICK, World, record, ticket_created, until, write_desk
+from tests.integration.mailer.world import is_state, queue, record, ticket_created, until, write_desk
 
-Make = Callable[..., Awaitable[World]]
+CONNECTIONS = 4  # as the desk has it where it does not say
 
 
 @pytest.fixture
@@ -22,32 +21,8 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
 
 
-@pytest.fixture
-async def world(database: str, tmp_path: Path) -> AsyncIterator[Make]:
-    made: list[World] = []
-
-    async def make(outbound: dict[str, object], **changes: object) -> World:
-        watch = DeskWatch(write_desk(tmp_path, outbound))
-        found = World(database, watch, Settings.model_validate({"secrets": tmp_path}), **changes)  # type: ignore[arg-type]  # fields of World
-        await found.open()
-        made.append(found)
-        return found
-
-    yield make
-    for each in made:
-        await each.pool.close()
-
-
 def smtp(receiver: Receiver, **more: object) -> dict[str, object]:
     return {"padrao": {"type": "smtp", "host": "127.0.0.1", "port": receiver.port, "default": True, **more}}
-
-
-async def queue(world: World, *recipients: str, first: int = 1) -> None:
-    await world.handler([record(n, ticket_created(n, to)) for n, to in enumerate(recipients, first)])
-
-
-async def is_state(world: World, recipient: str, state: str) -> bool:
-    return (await world.states())[recipient] == state
 
 
 async def test_two_hundred_events_are_two_hundred_mails_and_again_none(world: Make, receiver: Receiver) -> None:
@@ -64,7 +39,7 @@ async def test_two_hundred_events_are_two_hundred_mails_and_again_none(world: Ma
         await until(all_sent)
     assert sorted(to for to, _ in receiver.mails) == sorted(people)
     assert len({raw.split(b"Message-ID: ")[1].split(b"\r\n")[0] for _, raw in receiver.mails}) == 200
-    assert receiver.connections <= QUICK.connections, "connections are used again"
+    assert receiver.connections <= CONNECTIONS, "connections are used again"
 
 
 async def test_the_stored_bytes_are_what_arrives(world: Make, receiver: Receiver) -> None:
@@ -147,7 +122,8 @@ async def test_a_refused_login_pauses_the_account_and_the_right_one_resumes_it(w
         async with found.running():
             await queue(found, *[f"k{n}@kunde.example" for n in range(20)])
             await until(lambda: found.faults() >= 3)
-            assert receiver.logins == found.faults(), "one mail at a time finds out, with one log-in"
+            # the next log-in may have reached the server and not come back yet
+            assert receiver.logins - found.faults() in (0, 1), "one mail at a time finds out, with one log-in"
             assert not receiver.mails
             (tmp_path / "smtp").write_text("right")
             await until(lambda: len(receiver.mails) == 20)
@@ -166,7 +142,7 @@ async def test_a_crash_before_the_record_repeats_at_most_what_was_in_hand(world:
     people = [f"k{n}@kunde.example" for n in range(40)]
     await queue(found, *people)
     async with found.running(Crash(found.pool, found.holder)) as task:
-        await until(lambda: len(receiver.mails) == QUICK.connections)
+        await until(lambda: len(receiver.mails) == CONNECTIONS)
         task.cancel()
         await asyncio.wait([task])
     async with found.running():
@@ -177,11 +153,11 @@ async def test_a_crash_before_the_record_repeats_at_most_what_was_in_hand(world:
         await until(all_sent)
     copies = [receiver.of(to) for to in people]
     assert all(1 <= len(each) <= 2 and len(set(each)) == 1 for each in copies)
-    assert sum(len(each) == 2 for each in copies) == QUICK.connections
+    assert sum(len(each) == 2 for each in copies) == CONNECTIONS
 
 
 async def test_a_stop_finishes_what_is_in_hand_and_leaves_the_rest_queued(world: Make, receiver: Receiver) -> None:
-    found = await world(smtp(receiver), pace=QUICK._replace(connections=2))
+    found = await world(smtp(receiver, connections=2))
     await queue(found, *[f"k{n}@kunde.example" for n in range(150)])
     async with found.running():
         await until(lambda: len(receiver.mails) >= 5)
@@ -217,9 +193,30 @@ async def test_mails_of_an_account_that_is_gone_leave_by_the_default_one(
     found = await world({"antigo": {"type": "smtp", "host": "127.0.0.1", "port": 1, "default": True}})
     async with found.running():
         await queue(found, "a@kunde.example")
+        await until(lambda: found.faults("antigo") >= 1)
         write_desk(tmp_path, smtp(receiver))
         await found.desk.check()
+        await until(lambda: "antigo" not in found.lanes())
+        await found.later(minutes=3)
         await until(lambda: is_state(found, "a@kunde.example", "sent"))
+
+
+async def test_a_mailer_with_an_old_desk_leaves_a_new_accounts_mail_alone(
+    world: Make, receiver: Receiver, tmp_path: Path
+) -> None:
+    async with receiving() as old_server:
+        old = await world(smtp(old_server), holder="mailer-1")
+        new = await world({"novo": {"type": "smtp", "host": "127.0.0.1", "port": 1, "default": True}})
+        async with old.running(), new.running():
+            await until(lambda: "novo" in new.lanes())
+            await queue(new, "a@kunde.example")
+            await until(lambda: new.faults("novo") >= 3)
+            await new.pool.execute("UPDATE mailer.outbound SET created_at = now() - interval '1 hour'")
+            cared = old.cares()
+            await until(lambda: old.cares() >= cared + 3)
+            assert not old_server.mails
+            row = await new.row("a@kunde.example")
+            assert (row["account"], row["attempts"] <= 1) == ("novo", True)
 
 
 async def test_a_server_with_a_strangers_certificate_is_refused(world: Make, receiver: Receiver) -> None:

@@ -12,12 +12,15 @@ import msgspec
 import yaml
 
 from services.mailer.handlers import Handler
-from services.mailer.lane import Pace
+from services.mailer.lane import Lane, Pace
 from services.mailer.queue_store import QueueStore
 from services.mailer.sending import Sending
 from services.mailer.states import Retry
+from services.mailer.transports.choice import Transport, smtp_server, transport_for
+from services.mailer.transports.smtp import SmtpServer, SmtpTransport
 from shared import message_ids, wire
 from shared.clock import monotonic
+from shared.desk.model import Outbound
 from shared.desk.watch import DeskWatch
 from shared.events import Answer, Kind, Origin, Party, TicketCreated
 from shared.kafka.record import Record
@@ -30,8 +33,8 @@ QUICK = Pace(
     poll=0.05,
     fault_first=0.05,
     fault_cap=0.2,
-    login_first=0.1,
-    login_cap=0.2,
+    slow_first=0.1,
+    slow_cap=0.2,
     retry=Retry(first=timedelta(milliseconds=50), cap=timedelta(milliseconds=100)),
 )
 
@@ -114,9 +117,19 @@ class World:
             self.sending.wake()
 
     @contextlib.asynccontextmanager
-    async def running(self, store: QueueStore | None = None) -> AsyncIterator[asyncio.Task[None]]:
-        """The sending side; stopped in order when left, unless it was killed inside."""
-        self.sending = Sending(store or self.store, self.desk, self.settings, self.pace)
+    async def running(
+        self, store: QueueStore | None = None, server: Callable[[SmtpServer], SmtpServer] | None = None
+    ) -> AsyncIterator[asyncio.Task[None]]:
+        """The sending side; stopped in order when left, unless it was killed inside. `server` changes how servers are
+        talked to."""
+
+        def made(outbound: Outbound, settings: Settings, helo: str) -> Callable[[], Transport]:
+            if server is None:
+                return transport_for(outbound, settings, helo)
+            changed = server(smtp_server(outbound, settings.secrets, settings.ca_file, helo))
+            return lambda: SmtpTransport(changed)
+
+        self.sending = Sending(store or self.store, self.desk, self.settings, self.pace, made)
         stop = asyncio.Event()
         task = asyncio.create_task(self.sending.run(stop))
         try:
@@ -126,10 +139,31 @@ class World:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def faults(self) -> int:
-        """Faults in a row of the account `padrao`."""
-        lane = self.sending._lanes.get("padrao") if self.sending else None
-        return lane[1]._faults if lane else 0
+    def rewrite(self, outbound: dict[str, object]) -> None:
+        """The desk's file with other outbound accounts."""
+        write_desk(self.settings.secrets, outbound)
+
+    def faults(self, account: str = "padrao") -> int:
+        """Faults in a row of the account."""
+        found = self.sending._lanes.get(account) if self.sending else None
+        return found[1]._faults if found else 0
+
+    def lanes(self) -> set[str]:
+        return set(self.sending._lanes) if self.sending else set()
+
+    def cares(self) -> int:
+        """How often the queue was looked after."""
+        return self.sending.cares if self.sending else 0
+
+    async def later(self, *, minutes: int) -> None:
+        """As if what stands in the database had happened so long before."""
+        by = timedelta(minutes=minutes)
+        await self.pool.execute("UPDATE mailer.outbound SET created_at = created_at - $1::interval", by)
+        await self.pool.execute("UPDATE mailer.served SET seen_at = seen_at - $1::interval", by)
+
+    def lane(self) -> Lane:
+        assert self.sending is not None
+        return self.sending._lanes["padrao"][1]
 
     async def states(self) -> dict[str, str]:
         rows = await self.pool.fetch("SELECT recipient, state FROM mailer.outbound")
@@ -145,7 +179,16 @@ def _sign(ticket: str, delivery: str, domain: str) -> str:
     return message_ids.sign(ticket, delivery, domain, KEYS)
 
 
-async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 20) -> None:
+async def queue(world: World, *recipients: str, first: int = 1) -> None:
+    """An event for each: a new ticket that is answered."""
+    await world.handler([record(n, ticket_created(n, to)) for n, to in enumerate(recipients, first)])
+
+
+async def is_state(world: World, recipient: str, state: str) -> bool:
+    return (await world.states())[recipient] == state
+
+
+async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 60) -> None:
     """Polls until it holds; fails loudly when the time is over."""
     deadline = monotonic() + seconds
     while True:

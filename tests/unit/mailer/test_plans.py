@@ -54,11 +54,8 @@ def test_what_the_database_cannot_hold_is_replaced() -> None:
     assert (answer.recipient, answer.reason) == ("a?b", "invalid_address")
 
 
-def test_the_sender_is_null_unless_the_account_cannot_have_it() -> None:
-    assert {row.envelope_from for row in rows(created())} == {""}
-    outbound = {"padrao": {"type": "smtp", "host": "a.example", "default": True, "null_sender": False}}
-    found = rows(created(), with_=desk(outbound=outbound))
-    assert [row.envelope_from for row in found] == ["suporte@empresa.example", *["chamados@empresa.example"] * 2]
+def test_a_row_knows_its_sender_and_the_envelope_is_decided_later() -> None:
+    assert [row.sender for row in rows(created())] == ["suporte@empresa.example", *["chamados@empresa.example"] * 2]
 
 
 def test_a_mail_leaves_by_the_account_of_its_address() -> None:
