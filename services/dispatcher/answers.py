@@ -23,7 +23,7 @@ def answer(mail: Mail, classification: Classification, origin: Origin, own_addre
         return Answer(withheld="sender_unknown")
     if mail.return_path is None:
         return Answer(withheld="no_return_path")
-    if not mail.return_path:
+    if "@" not in mail.return_path:
         return Answer(withheld="null_return_path")
     target = mail.sender.address if _aligned(mail.sender.address, mail.return_path) else mail.return_path
     if target.lower() in own_addresses:

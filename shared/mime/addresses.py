@@ -16,9 +16,9 @@ from shared.mime.model import Address
 
 _SIMPLE = re.compile(
     rb"(?:([A-Za-z0-9 .'-]{1,200}|(?:=\?[\w-]{1,40}\?[bBqQ]\?[\w=+/.-]{0,90}\?=[ \t]*){1,9}) ?(?=<))?"
-    rb"<?([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])>?"
+    rb"<?([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])>?"
 )
-_PLAIN = re.compile(rb"([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}(?<!\.)@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])")
+_PLAIN = re.compile(rb"([A-Za-z0-9_+=-][A-Za-z0-9._+=-]{0,62}@)([A-Za-z0-9][A-Za-z0-9.-]{0,200}[A-Za-z0-9])")
 # encoded words are passed over: senders leave commas and colons in them
 _WORD = re.compile(rb"=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?]*\?=")
 _SPECIAL = re.compile(rb'=\?[^\s?=]{1,64}\?[bBqQ]\?[^\s?<>"]*\?=|[\\"(),;:<>]')
@@ -29,6 +29,8 @@ _BARE = re.compile(rb'(?<![^\s"<>()\[\]@])[^\s"<>()\[\]@]+@(?:\[[^\s"<>()\[\]]+\
 _QUOTED_LOCAL = re.compile(rb'"(?:[^"\\]|\\.)*+"@[^\s"<>()@]+')
 _COMMENT = re.compile(rb"\(([^()]*)\)")
 _QUOTING = re.compile(rb'\\(.)|"', re.DOTALL)
+_QUOTED_OR_ENCODED = re.compile(rb'["()]|=\?')
+_RECIPIENTS = ("to", "cc", "reply_to")
 _BLANKS = re.compile(r"\s+")
 _DOMAIN = 253
 
@@ -44,6 +46,9 @@ def scan(values: list[bytes], decoder: Decoder, limits: Limits, field: str) -> l
                 decoder.note(f"{field}_cut")
                 return found
             address = _simple(item.strip(), decoder, limits) if not pending else None
+            if address is None and not pending and len(parts := _parted(item, field)) > 1:
+                found += _several(parts, decoder, limits, limits.addresses - len(found), field)
+                continue
             address = address or _mailbox(pending + item, decoder, limits)
             if address is None:
                 # a piece of a name broken at an unquoted comma: it belongs to the next item
@@ -52,6 +57,26 @@ def scan(values: list[bytes], decoder: Decoder, limits: Limits, field: str) -> l
             pending = b""
             found.append(address)
     return found
+
+
+def _parted(item: bytes, field: str) -> list[bytes]:
+    """An item of several addresses with blanks between them. Not where the last one in angles is the sender: what
+    stands before it is a name that he chose."""
+    if item.count(b"@") < 2 or _QUOTED_OR_ENCODED.search(item):
+        return [item]
+    if b"<" not in item:
+        tokens = item.split()
+        return tokens if all(token.count(b"@") == 1 for token in tokens) else [item]
+    parts = item.strip().removesuffix(b">").split(b">") if field in _RECIPIENTS else []
+    whole = all(part.count(b"<") == part.count(b"@") == part.partition(b"<")[2].count(b"@") == 1 for part in parts)
+    return [part + b">" for part in parts] if whole and parts else [item]
+
+
+def _several(parts: list[bytes], decoder: Decoder, limits: Limits, room: int, field: str) -> list[Address]:
+    if len(parts) > room:
+        decoder.note(f"{field}_cut")
+    read = (_mailbox(part, decoder, limits) for part in parts[:room])
+    return [address for address in read if address]
 
 
 def _piece(item: bytes) -> bool:
@@ -125,8 +150,26 @@ def _read(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
         address = _normalised(inner, limits)
         name = _name(item[:opening], decoder, limits) or _comment(behind, decoder, limits)
         return Address(name, address) if address else None
-    address = _normalised(_without_angles(item), limits)
-    return Address(_comment(item, decoder, limits), address) if address else None
+    written = _without_angles(item)
+    if not written and b"(" in item:
+        return _inside_comment(item, decoder, limits)
+    address = _normalised(written, limits)
+    name = _comment(item, decoder, limits) or _name_before(item, written, decoder, limits)
+    return Address(name, address) if address else None
+
+
+def _inside_comment(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
+    """`Rita Prado (rita@loja.example)`: the address stands where the name should."""
+    for comment in _COMMENT.findall(item):
+        if (bare := _BARE.search(comment)) and (address := _normalised(bare[0], limits)):
+            return Address(_name(_COMMENT.sub(b" ", item), decoder, limits), address)
+    return None
+
+
+def _name_before(item: bytes, written: bytes, decoder: Decoder, limits: Limits) -> str:
+    """The words before an address that nothing sets off."""
+    before = item[: item.find(written)].strip(b" \t[") if written and b'"' not in item else b""
+    return _name(before, decoder, limits) if before and b"@" not in before else ""
 
 
 def _without_angles(item: bytes) -> bytes:
@@ -170,15 +213,17 @@ def _normalised(raw: bytes, limits: Limits) -> str:
     if text.startswith("@") and ":" in text:  # RFC 5322 4.4: a source route is ignored
         text = text.rpartition(":")[2]
     text = text.removeprefix("mailto:")
+    if text.startswith("'") and text.endswith("'"):
+        text = text[1:-1]
     local, at, host = text.rpartition("@")
     if not local.lstrip().startswith('"'):
         local = _BLANKS.sub("", local)
         if "@" in local:  # a@evil@b has two meanings, so it has none
             return ""
-    local = local.strip().strip(".") if '"' not in local else local.strip()
+    local = local.strip()  # a dot at its end is kept: some providers give such addresses, and without it is another
     host = domain(_BLANKS.sub("", host))
     address = f"{local}{at}{host}"
-    return address if local and host and len(address) <= limits.address else ""
+    return address if local.strip(".") and host and len(address) <= limits.address else ""
 
 
 def domain(host: str) -> str:

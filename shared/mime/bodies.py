@@ -9,7 +9,7 @@ from shared.mime.filenames import filename
 from shared.mime.html_text import text_of
 from shared.mime.limits import Limits
 from shared.mime.model import Attachment
-from shared.mime.parameters import parameters, token
+from shared.mime.parameters import parameter, parameters, token
 from shared.mime.splitter import Leaf
 from shared.mime.utf8 import whole
 
@@ -39,7 +39,7 @@ def sort(raw: bytes, found: list[Leaf], limits: Limits, decoder: Decoder) -> Bod
     attachments: list[Attachment] = []
     room = {"text/plain": limits.body, "text/html": limits.body}
     for leaf in found:
-        if leaf.content_type.startswith("text/") and (charset := leaf.parameters.get("charset")):
+        if leaf.content_type.startswith("text/") and (charset := parameter(leaf.parameters, "charset", limits)):
             decoder.declare(charset.decode("latin-1"))
     for leaf in found:
         disposition = leaf.headers.first("content-disposition")
@@ -50,13 +50,13 @@ def sort(raw: bytes, found: list[Leaf], limits: Limits, decoder: Decoder) -> Bod
         if is_text and not (name and segments):
             segment = segments.setdefault(leaf.group, _Segment())
             pieces = segment.plain if leaf.content_type == "text/plain" else segment.html
-            pieces.append(_text(raw, leaf, room, decoder))
+            pieces.append(_text(raw, leaf, room, limits, decoder))
         else:
             attachments.append(_attachment(raw, leaf, name, kind))
     return _joined(list(segments.values()), attachments, limits, decoder)
 
 
-def _text(raw: bytes, leaf: Leaf, room: dict[str, int], decoder: Decoder) -> str:
+def _text(raw: bytes, leaf: Leaf, room: dict[str, int], limits: Limits, decoder: Decoder) -> str:
     size = leaf.end - leaf.start
     cut = size > room[leaf.content_type]
     if cut:
@@ -66,7 +66,7 @@ def _text(raw: bytes, leaf: Leaf, room: dict[str, int], decoder: Decoder) -> str
     data = transfer.decode(raw[leaf.start : leaf.start + size], leaf.encoding)
     if cut:
         data = whole(data)
-    charset = leaf.parameters.get("charset", b"").decode("latin-1")
+    charset = parameter(leaf.parameters, "charset", limits).decode("latin-1")
     return lines(decoder.text(data, charset or None))
 
 

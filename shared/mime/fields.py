@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from shared.mime import header_end
 from shared.mime.limits import DEFAULT, Limits
 
 _NAME = re.compile(rb"[!-9;-~]{1,256}")
 _FIELD = re.compile(rb"^([!-9;-~]{1,256})[ \t]*:(.*)$", re.MULTILINE)
 _FOLDS = ((b"\r\n ", b" "), (b"\r\n\t", b"\t"), (b"\n ", b" "), (b"\n\t", b"\t"))
 _BLANKS = re.compile(rb"[\r\n\t ]*")
+_BLANK_LINE = re.compile(rb"\n[ \t]+\r?\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _START = 400
 
@@ -26,6 +28,7 @@ class Headers:
     start: int
     body: int
     defects: list[str] = field(default_factory=list)
+    source: bytes = field(default=b"", repr=False, compare=False)
 
     def first(self, name: str) -> bytes | None:
         values = self.fields.get(name)
@@ -33,6 +36,11 @@ class Headers:
 
     def all(self, name: str) -> list[bytes]:
         return self.fields.get(name, [])
+
+    def raw(self, name: str) -> list[bytes]:
+        """Every field of this name as it was written, with its folds."""
+        written = rb"^%s[ \t]*:(.*(?:\n[ \t].*)*)" % re.escape(name.encode("ascii"))
+        return re.findall(written, self.source[self.start : self.body], re.MULTILINE | re.IGNORECASE)
 
 
 def with_line_feeds(raw: bytes) -> bytes:
@@ -70,17 +78,18 @@ def block(raw: bytes, start: int, end: int, limits: Limits) -> Headers:
     """The header block of the entity in `raw[start:end]`; its lines end in LF or CRLF."""
     defects: list[str] = []
     stop, body = _borders(raw, start, end)
-    if stop - start > limits.header_block:
+    separated, whole = body > stop, stop - start <= limits.header_block
+    if not whole:
         stop = _cut_block(raw, start, limits)
         defects.append("header_block_cut")
-    values, missing_line = _split(raw[start:stop], limits, defects)
-    if missing_line is not None:
-        body = start + missing_line
+    values, text = _split(raw[start:stop], limits, defects, whole=whole, separated=separated)
+    if text is not None:
+        body = start + text
     elif not values and body > start and stop > start:
         # not one field: what looked like a header is the text, and nothing may disappear
         body = start
         defects.append("header_missing")
-    return Headers(values, start, body, defects)
+    return Headers(values, start, body, defects, raw)
 
 
 def _cut_block(raw: bytes, start: int, limits: Limits) -> int:
@@ -115,40 +124,58 @@ def _borders(raw: bytes, start: int, end: int) -> tuple[int, int]:
     return end, end
 
 
-def _split(header: bytes, limits: Limits, defects: list[str]) -> tuple[dict[str, list[bytes]], int | None]:
-    """The fields, and the offset of a line that begins with `--`: there the empty line was forgotten."""
-    if (ordinary := _ordinary(header, limits)) is not None:
+def _split(
+    header: bytes, limits: Limits, defects: list[str], *, whole: bool, separated: bool
+) -> tuple[dict[str, list[bytes]], int | None]:
+    """The fields, and the offset of the text where it begins inside of `header`. `whole`: nothing of it was cut off;
+    `separated`: an empty line follows."""
+    if separated and (ordinary := _ordinary(header, limits)) is not None:
         return ordinary, None
-    fields: dict[str, list[bytes]] = {}
-    name, pieces, count = "", [], 0
     lines = header.split(b"\n")
-    missing_line = None
-    for number, line in enumerate(lines):
-        if line[:1] in (b" ", b"\t"):
+    if not lines[-1]:
+        lines.pop()
+    names = [_line_name(line) for line in lines]
+    text = header_end.find(lines, names, separated=separated) if whole else None
+    end = text[1] if text else len(lines)
+    fields = _fields(lines[:end], names, limits, defects)
+    if text is None:
+        return fields, None
+    defects.append("header_end_missing")
+    return fields, sum(map(len, lines[: text[0]])) + text[0]
+
+
+def _fields(lines: list[bytes], names: list[str | None], limits: Limits, defects: list[str]) -> dict[str, list[bytes]]:
+    fields: dict[str, list[bytes]] = {}
+    name, pieces, count = "", list[bytes](), 0
+    for line, found in zip(lines, names, strict=False):
+        if found == "":
             pieces.append(line)
-            continue
-        label, colon, value = line.partition(b":")
-        found = _field_name(label) if colon else None
-        if found is None:
-            if name and line.startswith(b"--"):
-                missing_line = sum(map(len, lines[:number])) + number
-                defects.append("header_end_missing")
-                break
+        elif found is None:
             _junk(line, pieces, defects)
-            continue
-        _store(fields, name, pieces, limits, defects)
-        name, pieces, count = found, [value], count + 1
-        if count > limits.fields:
-            _note(defects, "fields_cut")
-            name = ""
-            break
+        else:
+            _store(fields, name, pieces, limits, defects)
+            name, pieces, count = found, [line.partition(b":")[2]], count + 1
+            if count > limits.fields:
+                _note(defects, "fields_cut")
+                name = ""
+                break
     _store(fields, name, pieces, limits, defects)
-    return fields, missing_line
+    return fields
+
+
+def _line_name(line: bytes) -> str | None:
+    """Name of the field that the line begins, "" for a folded line, None for junk."""
+    if line[:1] in (b" ", b"\t"):
+        return ""
+    label, colon, _ = line.partition(b":")
+    return _field_name(label) if colon else None
 
 
 def _ordinary(header: bytes, limits: Limits) -> dict[str, list[bytes]] | None:
     """The fields of a block in which every line is one; None for all others. Several times faster."""
     if len(header) > limits.field:
+        return None
+    if _BLANK_LINE.search(header):
         return None
     for fold, blank in _FOLDS:
         header = header.replace(fold, blank)

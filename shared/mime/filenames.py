@@ -21,12 +21,19 @@ def filename(disposition: Parameters, content_type: Parameters, decoder: Decoder
     for found, name in ((disposition, "filename"), (content_type, "name")):
         if not found:
             continue
-        if (long := extended(found, name, limits)) and (text := _safe(decoder.text(*long))):
+        if (long := extended(found, name, limits)) and (text := _safe(_long(*long, decoder, limits))):
             return text
         plain = found.get(name)
         if plain and (text := _safe(_plain(plain, decoder, limits))):
             return text
     return ""
+
+
+def _long(value: bytes, charset: str, decoder: Decoder, limits: Limits) -> str:
+    """An RFC 2231 value; some senders cut a name of encoded words into its pieces."""
+    if charset and b"=?" not in value:
+        return decoder.text(value, charset)
+    return encoded_words.decode(value, decoder, limits.encoded_words)
 
 
 def _plain(value: bytes, decoder: Decoder, limits: Limits) -> str:

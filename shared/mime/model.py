@@ -62,8 +62,9 @@ class Mail:
     `message_id`, `in_reply_to` and `references` carry their angle brackets. A mail without a usable Message-ID gets
     one made of the hash of its raw bytes (`message_id_derived`): two equal mails agree on it. `sender` is None when
     no field holds an address (`sender_source` says which one did: the first of From decides, `all_from` has all).
-    `return_path` is None if absent, "" for the null path `<>`. `text` may be derived from HTML (`text_is_derived`);
-    `html` is the sender's and not sanitised. `language` and `charsets` are what its raw 8-bit fields are read with.
+    `return_path` is None if absent, "" for the null path `<>`; it may lack a domain. `text` may be derived from HTML
+    (`text_is_derived`); `html` is the sender's and not sanitised. `language` and `charsets` are what its raw 8-bit
+    fields are read with.
     """
 
     message_id: str
@@ -87,7 +88,7 @@ class Mail:
     headers: Headers = field(repr=False)
     limits: Limits = field(default=DEFAULT, repr=False)
     language: str = field(default="", repr=False)
-    charsets: list[str] = field(default_factory=list, repr=False)
+    charsets: tuple[str, ...] = field(default=(), repr=False)
 
     def header(self, name: str) -> str | None:
         """The first field of this name, decoded, on one line; None if there is none."""
@@ -104,5 +105,5 @@ class Mail:
         return TOO_MANY_PARTS if TOO_MANY_PARTS in self.defects else ""
 
     def _decoded(self, value: bytes, name: str) -> str:
-        decoder = Decoder(guesses=0, language=self.language, charsets=self.charsets)
+        decoder = Decoder(guesses=0, language=self.language, charsets=list(self.charsets))
         return encoded_words.decode(value, decoder, self.limits.encoded_words, utf_7=name.lower() == "subject")

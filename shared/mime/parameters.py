@@ -7,7 +7,13 @@ from shared.mime.limits import Limits
 
 _TYPE = re.compile(rb"\s*([\w!#$&^.+-]{1,127})/([\w!#$&^.+-]{1,127})")
 _TOKEN = re.compile(rb"\s*([\w!#$&^.+-]{1,127})")
-_NAME = re.compile(rb"[\s;]*([^\s;=]*)\s*(=?)\s*")
+_VALUE = re.compile(rb"\s*[^\s;=]*(?!=)")
+_NAME = re.compile(rb"[\s;,]*([^\s;=]*)\s*(=?)\s*")
+# an unquoted value may hold blanks, as file names do, but not the name of the next parameter
+_KNOWN_NAME = re.compile(
+    rb"\s(?:boundary|charset|delsp|format|filename|name|protocol|micalg|type|size|report-type|smime-type)(?:\*\d{0,2}\*?)?=",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -29,33 +35,57 @@ def token(value: bytes | None) -> str:
 
 
 def parameters(value: bytes | None, limits: Limits, defects: list[str]) -> Parameters:
-    """Lower-case names to raw values, the first of two wins; unescaped where they were quoted."""
+    """Lower-case names to raw values, the first of two wins; unescaped where they were quoted.
+
+    A semicolon may be missing: before the first parameter, behind a quoted value, or before a name that is known.
+    """
     found: Parameters = {}
-    semicolon = value.find(b";") if value else -1
-    while value is not None and semicolon >= 0:
+    if value is None or b"=" not in value:
+        return found
+    start = _VALUE.match(value)
+    at = start.end() if start else 0
+    while at < len(value):
         if len(found) >= limits.parameters:
             if "parameters_cut" not in defects:
                 defects.append("parameters_cut")
             break
-        name = _NAME.match(value, semicolon)
+        name = _NAME.match(value, at)
         if name is None or name.end() >= len(value):
             break
-        content, semicolon = _content(value, name.end()) if name[2] else (b"", value.find(b";", name.end()))
-        if name[1] and name[2]:
-            found.setdefault(name[1].decode("latin-1").lower(), content)
+        if name[2]:
+            content, at = _content(value, name.end())
+            if name[1]:
+                found.setdefault(name[1].decode("latin-1").lower(), content)
+        else:
+            at = _behind(value, name.end(), name.end())
     return found
 
 
+def _behind(value: bytes, start: int, least: int) -> int:
+    semicolon = value.find(b";", start)
+    return semicolon if semicolon >= 0 else max(least, len(value))
+
+
 def _content(value: bytes, start: int) -> tuple[bytes, int]:
-    """(the value at `start`, offset of the next semicolon or -1); a quote that never closes is no quote."""
+    """(the value at `start`, offset behind it); a quote that never closes is no quote."""
     if quoted := _QUOTED.match(value, start):
         content = quoted[1]
         if b"\\" in content:
             content = _ESCAPED.sub(rb"\1", content)
-        return content, value.find(b";", quoted.end())
-    semicolon = value.find(b";", start)
-    content = value[start : semicolon if semicolon >= 0 else len(value)]
-    return content.strip().lstrip(b'"'), semicolon
+        return content, quoted.end()
+    end = _behind(value, start, start)
+    if other := _KNOWN_NAME.search(value, start, end):
+        end = other.start()
+    return value[start:end].strip().lstrip(b'"'), end
+
+
+def parameter(found: Parameters, name: str, limits: Limits) -> bytes:
+    """A value that is no text to be shown: `name`, `name*`, or `name*0`, `name*1`, … joined; b"" if there is none."""
+    plain = found.get(name)
+    if plain is not None or not found:
+        return plain or b""
+    long = extended(found, name, limits)
+    return long[0] if long else b""
 
 
 def extended(found: Parameters, name: str, limits: Limits) -> tuple[bytes, str] | None:
@@ -64,14 +94,15 @@ def extended(found: Parameters, name: str, limits: Limits) -> tuple[bytes, str] 
     if whole is not None:
         return _labelled(whole)
     charset, pieces = "", []
-    for number in range(limits.parameters):
+    first = 0 if f"{name}*0" in found or f"{name}*0*" in found else 1  # some senders count from one
+    for number in range(first, limits.parameters):
         encoded = found.get(f"{name}*{number}*")
         plain = found.get(f"{name}*{number}")
         if encoded is None and plain is None:
             break
         if encoded is None:
             pieces.append(plain or b"")
-        elif number == 0:
+        elif number == first:
             data, charset = _labelled(encoded)
             pieces.append(data)
         else:

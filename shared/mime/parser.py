@@ -5,7 +5,7 @@ import hashlib
 from shared.mime import encoded_words, identifiers
 from shared.mime.addresses import scan
 from shared.mime.bodies import sort
-from shared.mime.charsets import Decoder
+from shared.mime.charsets import Decoder, raw_header
 from shared.mime.clean import lines, one_line
 from shared.mime.dates import date
 from shared.mime.fields import Headers, beginning, block, with_line_feeds
@@ -72,7 +72,7 @@ def _parse(raw: bytes, limits: Limits, language: str) -> Mail:
         headers=headers,
         limits=limits,
         language=language,
-        charsets=decoder.charsets,
+        charsets=tuple(decoder.charsets),
     )
 
 
@@ -110,15 +110,17 @@ def _sender(
 
 
 def _return_path(headers: Headers, decoder: Decoder, limits: Limits) -> str | None:
-    """The topmost Return-Path, which the last server wrote. One that holds no address counts as the null path:
-    nobody is answered there."""
+    """The topmost Return-Path, which the last server wrote; as it is written where it has no domain, "" for `<>`."""
     value = headers.first("return-path")
     if value is None:
         return None
     found = scan([value], decoder, limits, "return_path")
-    if not found and value.strip(b" \t<>"):
+    if found:
+        return found[0].address
+    written = value.strip(b" \t<>")
+    if written:
         decoder.note("return_path_unreadable")
-    return found[0].address if found else ""
+    return one_line(raw_header(written))[: limits.address]
 
 
 def _unread(raw: bytes, limits: Limits) -> Mail:

@@ -11,7 +11,7 @@ from shared.mime.charsets import Decoder
 from shared.mime.fields import Headers, block
 from shared.mime.limits import Limits
 from shared.mime.model import TOO_MANY_PARTS
-from shared.mime.parameters import Parameters, content_type, parameters, token
+from shared.mime.parameters import Parameters, content_type, parameter, parameters, token
 
 _LINE_END = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")
 
@@ -71,7 +71,7 @@ class _Splitter:
         value = entity.headers.first("content-type")
         kind = content_type(value, entity.default)
         found = parameters(value, self._limits, self._decoder.defects)
-        boundary = found.get("boundary", b"").rstrip()
+        boundary = parameter(found, "boundary", self._limits).rstrip()
         ranges: list[tuple[int, int]] = []
         if boundary and kind.startswith("multipart/") and entity.depth < self._limits.depth:
             ranges, complete = _parts(self._raw, entity, boundary, self._budget)

@@ -6,7 +6,12 @@ import re
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _FOREIGN = bytes(set(range(256)) - set(_BASE64 + b"="))
 _RULE = re.compile(rb"^[_-]{3,}[ \t]*\r?$", re.MULTILINE)
-_MORE = re.compile(rb"\s*((?:[A-Za-z0-9+/]{4})+[A-Za-z0-9+/]{0,3}=*|[A-Za-z0-9+/]{2,3}=+)[ \t]*(?:\r?\n|\Z)")
+_MORE = re.compile(rb"\s*((?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2,3}=+)?|[A-Za-z0-9+/]{2,3}=+)[ \t]*(?:\r?\n|\Z)")
+_WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
+_PROSE = re.compile(rb"(?<=\n)(?:\S{1,20}[ \t]+){2,}\S")
+_FIRST_LINE = re.compile(rb"[^\s][^\r\n]*")
+_LOOKED_AT = 4_096
+_MOST_GAPS, _LONGEST_WORD = 3, 20
 _PADDING = re.compile(rb"=[=\s]*")
 _TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n)")
 _LONE_CR = re.compile(rb"=\r(?!\n)")
@@ -26,17 +31,27 @@ def decode(data: bytes, encoding: str) -> bytes:
 
 def base64(data: bytes) -> bytes:
     """One strict call on the whole part; on an error foreign characters and one left-over character are dropped,
-    padding is added, and a second encoded block behind the first is read as well."""
+    padding is added, a second encoded block behind the first is read as well, and prose stays as it is."""
     try:
         return binascii.a2b_base64(data.translate(None, b"\r\n"), strict_mode=True)
     except binascii.Error:
-        return b"".join(_blocks(data))
+        return data if _is_prose(data) else b"".join(_blocks(data))
+
+
+def _is_prose(data: bytes) -> bool:
+    """Whether this was never encoded: its first line is words between blanks, or holds 8-bit characters."""
+    line = _FIRST_LINE.search(data, 0, _LOOKED_AT)
+    if line is None:
+        return False
+    words = line[0].split()
+    return (len(words) > _MOST_GAPS and len(line[0]) < len(words) * _LONGEST_WORD) or not line[0].isascii()
 
 
 def _blocks(data: bytes) -> list[bytes]:
-    rule = _RULE.search(data)
-    if rule:  # a mailing list's footer begins with a rule
-        data = data[: rule.start()]
+    """What the blocks decode to. A mailing list's footer, prose or behind a rule, is none of them."""
+    for footer in (_RULE.search(data), _PROSE.search(data)):
+        if footer:
+            data = data[: footer.start()]
     out = []
     here = 0
     while here < len(data):
@@ -46,7 +61,8 @@ def _blocks(data: bytes) -> list[bytes]:
         if padding is None:
             break
         here = padding.end()
-        if here < len(data) and not _MORE.match(data, here):
+        more = _MORE.match(data, here)
+        if more is None or _WORD.fullmatch(more[1]):
             break  # a plain footer, not another block
     return out
 

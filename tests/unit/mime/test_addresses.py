@@ -3,6 +3,9 @@
 
 import pytest
 
+from services.dispatcher.answers import answer
+from services.dispatcher.classify import classify
+from shared.events import Origin
 from shared.mime import DEFAULT, Address, Limits, addresses, parse
 from shared.mime.charsets import Decoder
 
@@ -28,7 +31,19 @@ def to(value: str | bytes) -> list[tuple[str, str]]:
         ("Team: a@b.example, Bob <c@d.example>;", [("", "a@b.example"), ("Bob", "c@d.example")]),
         ("undisclosed-recipients:;", []),
         ('"<fake@x.example>" <real@b.example>', [("<fake@x.example>", "real@b.example")]),
-        ("one <a@b.example> two <c@d.example>", [("one <a@b.example> two", "c@d.example")]),
+        ("one <a@b.example> two <c@d.example>", [("one", "a@b.example"), ("two", "c@d.example")]),
+        ("<a@b.example> <c@d.example>", [("", "a@b.example"), ("", "c@d.example")]),
+        ("a@b.example  c@d.example, e@f.example", [("", "a@b.example"), ("", "c@d.example"), ("", "e@f.example")]),
+        ("a@b.example or so", [("", "a@b.example")]),
+        ("Rita Prado (rita@loja.example)", [("Rita Prado", "rita@loja.example")]),
+        ("(rita@loja.example) Rita", [("Rita", "rita@loja.example")]),
+        ("Ana (vendas) (ana@x.example), (b@x.example)", [("Ana", "ana@x.example"), ("", "b@x.example")]),
+        ("Rita (r@x@y)", []),
+        ("Rita Prado rita@x.example", [("Rita Prado", "rita@x.example")]),
+        ("Rita [rita@x.example]", [("Rita", "rita@x.example")]),
+        ("'rita@x.example'", [("", "rita@x.example")]),
+        ("marta.@x.example", [("", "marta.@x.example")]),
+        (".m..a@x.example", [("", ".m..a@x.example")]),
         ("<@relay.example,@other.example:a@b.example>", [("", "a@b.example")]),
         ("<Mixed.Case@B.EXAMPLE.>", [("", "Mixed.Case@b.example")]),
         ("<a @ b.example>", [("", "a@b.example")]),
@@ -74,6 +89,22 @@ def test_F9_of_several_senders_the_first_counts_and_all_are_kept() -> None:
     assert "several_senders" in mail.defects
 
 
+def test_F9_what_stands_before_the_senders_address_is_a_name_that_he_chose() -> None:
+    mail = parse(b"From: <boss@corp.example> <x@evil.example>\n\n")
+    assert mail.sender == Address("<boss@corp.example>", "x@evil.example")
+    assert "sender_name_holds_address" in mail.defects
+    assert [each.address for each in parse(b"From: a@x.example b@x.example\n\n").all_from] == [
+        "a@x.example",
+        "b@x.example",
+    ]
+
+
+def test_L12_addresses_parted_by_blanks_are_counted_as_others_are() -> None:
+    mail = parse(b"To: " + b" ".join(b"a%d@x.example" % n for n in range(20)) + b"\n\n", Limits(addresses=5))
+    assert len(mail.to) == 5
+    assert "to_cut" in mail.defects
+
+
 def test_F9_an_address_with_several_at_signs_is_none_because_it_has_two_meanings() -> None:
     for written in ("<a@evil.example@b.example>", "a@evil.example@b.example", "X <a@evil.example@b.example>"):
         assert to(written) == []
@@ -117,9 +148,11 @@ def test_an_absent_return_path_differs_from_the_null_path(header: bytes, path: s
     assert parse(b"From: a@b.example\n" + header + b"\n").return_path == path
 
 
-def test_a_return_path_that_cannot_be_read_counts_as_the_null_path() -> None:
-    mail = parse(b"Return-Path: <MAILER-DAEMON>\n\n")
-    assert mail.return_path == ""
+def test_a_return_path_without_a_domain_is_not_the_null_path_and_nobody_is_answered_there() -> None:
+    mail = parse(b"From: rita@x.example\nReturn-Path: <rita>\n\n")
+    assert mail.return_path == "rita"
+    seen = classify(mail, frozenset())
+    assert not answer(mail, seen, Origin.LIVE, frozenset()).address
     assert "return_path_unreadable" in mail.defects
 
 

@@ -54,3 +54,14 @@ def test_a_long_subject_is_cut_and_marked() -> None:
     mail = parse(b"Subject: " + b"x" * 2000 + b"\n\n")
     assert mail.subject == "x" * 998
     assert "subject_cut" in mail.defects
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"=?utf-8?Q?=D0=97=D0=B0=D1=8F=D0?= =?utf-8?B?stC60LA=?=",
+        b"=?utf-8?B?0JfQsNGP0A==?=\n =?UTF8?Q?=B2=D0=BA=D0=B0?=",
+    ],
+)
+def test_a_character_split_over_a_q_and_a_b_word_is_whole(written: bytes) -> None:
+    assert parse(b"Subject: " + written + b"\n\n").subject == "Заявка"

@@ -98,3 +98,54 @@ def test_the_fast_and_the_tolerant_way_read_the_same_fields() -> None:
     tolerant = header_fields(block + b"junk\n\n").fields
     tolerant["a"][-1] = tolerant["a"][-1].removesuffix(b" junk")
     assert ordinary == tolerant == {"a": [b"1", b"3"], "b": [b"2 folded\tagain"], "c": [b""]}
+
+
+HEAD = b"From: rita@loja.example\r\nTo: a@e.example\r\nSubject: Pedido\r\n"
+
+
+@pytest.mark.parametrize(
+    ("behind", "text"),
+    [
+        (b" \r\nBom dia,\r\n\r\nobrigada", "Bom dia,\n\nobrigada"),
+        (b"\t \r\nNome: Rita\r\nMensagem: onde?\r\n", "Nome: Rita\nMensagem: onde?\n"),
+        (b" \r\nSegue:\r\nFrom: x@y.example\r\nSubject: z\r\n\r\nfim", "Segue:\nFrom: x@y.example\nSubject: z\n\nfim"),
+        (b" \r\n\r\nBom dia", "Bom dia"),
+        (b"Content-Type: text/html\r\n \r\n<p>oi\r\n", "oi\n"),
+        (b"Bom dia\r\nhttp://x.example\r\n\r\nobrigada", "Bom dia\nhttp://x.example\n\nobrigada"),
+        (b"http://x.example\r\nBom dia\r\n", "http://x.example\nBom dia\n"),
+        (b"<html>oi</html>", "<html>oi</html>"),
+        (b"Nome: Rita\r\nMensagem: onde?\r\n", "Nome: Rita\nMensagem: onde?\n"),
+        (b"X-Mailer: a\r\n folded\r\nNome: Rita\r\n continua\r\n", "Nome: Rita\n continua\n"),
+    ],
+)
+def test_C7_what_a_person_wrote_behind_a_missing_or_blank_line_is_the_text(behind: bytes, text: str) -> None:
+    mail = parse(HEAD + behind)
+    assert (mail.subject, mail.text) == ("Pedido", text)
+    assert ("header_end_missing" in mail.defects) == (behind[:4] != b" \r\n\r")
+
+
+@pytest.mark.parametrize(
+    ("behind", "name", "value"),
+    [
+        (b" \r\nDate: Tue, 3 Mar 2026 10:00:00 -0300\r\n\r\ntext", "date", "Tue, 3 Mar 2026 10:00:00 -0300"),
+        (b" \r\nNobody-Knows: it\r\nDate: Tue, 3 Mar 2026\r\n\r\ntext", "nobody-knows", "it"),
+        (b"Nobody-Knows: it\r\n\r\ntext", "nobody-knows", "it"),
+        (b"X-Mailer: a\r\njunk\r\nDate: Tue, 3 Mar 2026\r\n\r\ntext", "x-mailer", "a junk"),
+        (b'Content-Type: text/plain;\r\ncharset="utf-8"\r\n\r\ntext', "content-type", 'text/plain; charset="utf-8"'),
+        (b"Cc: a@b.example,\r\nc@d.example\r\n\r\ntext", "cc", "a@b.example, c@d.example"),
+        (b"X-Mailer: a\r\n>From x\r\n\r\ntext", "x-mailer", "a"),
+    ],
+)
+def test_C7_fields_behind_a_blank_line_or_junk_stay_fields(behind: bytes, name: str, value: str) -> None:
+    mail = parse(HEAD + behind)
+    assert (mail.header(name), mail.text) == (value, "text")
+
+
+def test_C7_parts_without_an_empty_line_lose_nothing() -> None:
+    parts = [b"Content-Type: text/plain\n \none: 1", b"two without a line", b"three: field"]
+    raw = (
+        b"Content-Type: multipart/mixed; boundary=b\n\n"
+        + b"".join(b"--b\n" + part + b"\n" for part in parts)
+        + b"--b--"
+    )
+    assert parse(raw).text == "one: 1\ntwo without a line\nthree: field\n"

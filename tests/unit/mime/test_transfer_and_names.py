@@ -26,6 +26,13 @@ def attachment(disposition: bytes, content_type: bytes = b"application/octet-str
         (b"YQ==YWJj", b"aabc"),
         (b"YQ==\n\nSent from my telephone!\n", b"a"),
         (b"YWJj\n____________\nlist footer\n", b"abc"),
+        (b"YWJj\nSent with my telephone\n", b"abc"),
+        (b"YWI=\nrodape\n", b"ab"),
+        (b"YWI=\nObrigado\n", b"ab"),
+        (b"YWI=\nOBRIGADO\n", b"ab"),
+        (b"YQ==\nT2zDoSwg\n", b"aOl\xc3\xa1, "),
+        (b"Bom dia, meu pedido\nainda nao chegou.\n", b"Bom dia, meu pedido\nainda nao chegou.\n"),
+        (b"T2zDoSwgbsOjbyBjaGVnb3Us IG9icmln YWRhIHBlbGEgYWp1ZGE= ", "Olá, não chegou, obrigada pela ajuda".encode()),
         (b"", b""),
         (b"====", b""),
         (b"!!!", b""),
@@ -96,6 +103,16 @@ def test_the_size_of_an_attachment_is_exact_without_decoding(size: int, end: byt
         ("; filename=café.pdf".encode("latin-1"), "café.pdf"),
         (b"; filename=100%25.pdf", "100%25.pdf"),
         (b";;;; filename==x", "=x"),
+        (b' filename="no semicolon.pdf"', "no semicolon.pdf"),
+        (b'; size=3 filename="a.pdf"', "a.pdf"),
+        (b'; filename="a.pdf" size=3', "a.pdf"),
+        (b"; filename=a b.pdf size=3", "a b.pdf"),
+        (b"; filename*1=a; filename*2=b.pdf", "ab.pdf"),
+        (b'; filename*0="=?UTF-8?B?UmVsYXTDs3Jpbw==?="; filename*1=".pdf"', "Relatório.pdf"),
+        (b'; filename*0="=?UTF-8?B?UmVsYXTD"; filename*1="s3Jpbw==?=.pdf"', "Relatório.pdf"),
+        (b"; filename*0*=utf-8''=?UTF-8?Q?caf=C3=A9?=; filename*1=.pdf", "café.pdf"),
+        (b"; filename*==?UTF-8?Q?caf=C3=A9?=.pdf", "café.pdf"),
+        ("; filename*0=caf; filename*1=é.pdf".encode("latin-1"), "café.pdf"),
         (b"; filename", ""),
         (b"", ""),
     ],
@@ -148,3 +165,33 @@ def test_C11_duplicate_empty_and_overlong_names_are_all_kept() -> None:
 def test_C8_of_two_content_types_and_two_equal_parameters_the_first_counts() -> None:
     assert parse(b"Content-Type: text/html\nContent-Type: text/plain\n\n<p>x").html == "<p>x"
     assert parse(b"Content-Type: text/plain; charset=koi8-r; charset=utf-8\n\n\xd0").text == "п"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"; boundary*=us-ascii''zz9",
+        b"; boundary*=zz9",
+        b'; boundary*0="zz"; boundary*1="9"',
+        b"; boundary*0*=us-ascii''z; boundary*1*=%7A; boundary*2=9",
+        b'\n boundary="zz9"',
+        b" boundary=zz9",
+        b' charset="utf-8" boundary=zz9',
+        b'; type="text/html" boundary="zz9"',
+        b";; boundary = zz9",
+        b", boundary=zz9",
+    ],
+)
+def test_a_boundary_in_pieces_with_a_charset_or_without_its_semicolon_is_found(written: bytes) -> None:
+    raw = (
+        b"Content-Type: multipart/mixed"
+        + written
+        + b"\n\n--zz9\nContent-Type: text/plain; charset*=us-ascii''koi8-r\n\n\xd0\n--zz9--\n"
+    )
+    mail = parse(raw)
+    assert (mail.text, mail.attachments) == ("п", [])
+
+
+@pytest.mark.parametrize("written", [b"text/plain charset=koi8-r", b"text/plain; format=fixed charset=koi8-r delsp=no"])
+def test_a_charset_without_its_semicolon_is_found(written: bytes) -> None:
+    assert parse(b"Content-Type: " + written + b"\n\n\xd0").text == "п"
