@@ -1,4 +1,4 @@
-"""Generated pages of docs/: written by `make pages`, compared by `make check`.
+"""Generated pages of docs/, and files of deploy/: written by `make pages`, compared by `make check`.
 
 A page that lists things is made from the code that defines them, or it rots.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from prometheus_client.metrics import MetricWrapperBase
 
+from ops import manifests
 from shared import events, metrics
 from shared.desk import schema as desk_schema
 from shared.settings import Settings
@@ -125,6 +126,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "desk.md": desk_schema.page_text,
     "desk.schema.json": desk_schema.schema_text,
+    **manifests.FILES,
 }
 
 

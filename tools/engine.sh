@@ -4,10 +4,10 @@
 # the engine's data (so that images are built once a week). `stop` takes away what it left in the kernel.
 # Status 69: no engine can be had here; the reason is on stderr.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/carteiro"
 tools="$cache/tools" state="$cache/engine"
-packages=(docker.io docker-cli containerd docker-buildx docker-compose)
 
 cannot() { echo "no Docker engine here: $1" >&2; exit 69; }
 
@@ -20,20 +20,8 @@ install_tools() {
     apt-get -qq update && apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null \
       || cannot "apt-get cannot install ${missing[*]}"
   fi
-  [[ -x $tools/bin/dockerd && -x $tools/docker/cli-plugins/docker-compose ]] && return
-  mkdir -p "$tools"/{lists/partial,cache/archives/partial,deb,root,bin,docker/cli-plugins}
-  [[ -n $(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian') ]] || apt-get -qq update
-  local mirror
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)
-  echo "deb $mirror trixie main" > "$tools/trixie.list"
-  local apt=(-o "Dir::Etc::sourcelist=$tools/trixie.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$tools/lists"
-             -o "Dir::Cache=$tools/cache" -o APT::Sandbox::User=root)
-  apt-get "${apt[@]}" -qq update || cannot "the package lists cannot be had"
-  (cd "$tools/deb" && apt-get "${apt[@]}" -qq download "${packages[@]/%//trixie}") || cannot "the packages cannot be had"
-  for package in "$tools"/deb/*.deb; do dpkg -x "$package" "$tools/root"; done
-  find "$tools"/root/usr/{bin,sbin} -type f -perm -1 -exec install -m755 -t "$tools/bin" {} +
-  install -m755 -t "$tools/docker/cli-plugins" "$tools"/root/usr/libexec/docker/cli-plugins/*
-  rm -rf "$tools/root" "$tools/deb"
+  tools/debian.sh dockerd=docker\.io docker=docker-cli containerd=containerd docker-buildx=docker-buildx \
+    docker-compose=docker-compose >/dev/null || cannot "its programs cannot be had"
 }
 
 answers() { DOCKER_HOST="unix://$state/sock" "$tools/bin/docker" version >/dev/null 2>&1; }

@@ -10,6 +10,7 @@ from typing import Any
 from ops.cli import SERVICES
 from shared import health, process
 
+OPERATOR = "operator"
 Object = dict[str, Any]
 Rule = Callable[[Object], Iterator[str]]
 
@@ -31,7 +32,7 @@ _FIELDS = {
     "workload": "replicas selector template strategy serviceName podManagementPolicy backoffLimit",
     "pod": "serviceAccountName automountServiceAccountToken enableServiceLinks terminationGracePeriodSeconds "
     "securityContext topologySpreadConstraints initContainers containers volumes restartPolicy",
-    "container": "name image args ports env envFrom startupProbe livenessProbe readinessProbe resources "
+    "container": "name image command args ports env envFrom startupProbe livenessProbe readinessProbe resources "
     "securityContext volumeMounts",
     "probe": "httpGet periodSeconds timeoutSeconds failureThreshold",
     "mount": "name mountPath readOnly",
@@ -45,7 +46,9 @@ def named(objects: Sequence[Object], kind: str) -> dict[str, Object]:
 
 
 def services(objects: Sequence[Object]) -> dict[str, Object]:
-    return {**named(objects, "Deployment"), **named(objects, "StatefulSet")}
+    """The workloads that serve: all but the operator's pod."""
+    found = {**named(objects, "Deployment"), **named(objects, "StatefulSet")}
+    return {name: item for name, item in found.items() if not name.endswith(OPERATOR)}
 
 
 def pod_of(workload: Object) -> Object:
@@ -135,6 +138,16 @@ def keeps_its_members(workload: Object) -> Iterator[str]:
         yield "CARTEIRO_INSTANCE is the pod's name"
 
 
+def spreads_over_zones(workload: Object) -> Iterator[str]:
+    name = workload["metadata"]["name"]
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    for constraint in pod_of(workload).get("topologySpreadConstraints", [{}]):
+        if constraint.get("whenUnsatisfiable") != "ScheduleAnyway":
+            yield "pods spread over zones as far as they can, and start where they cannot"
+        elif not constraint["labelSelector"]["matchLabels"].items() <= labels.items():
+            yield f"the pods of {name} are spread by somebody else's label"
+
+
 def runs_its_service(workload: Object) -> Iterator[str]:
     name, pod = workload["metadata"]["name"], pod_of(workload)
     if [container.get("args") for container in pod["containers"]] != [["run", name]]:
@@ -160,7 +173,14 @@ def has_known_fields(workload: Object) -> Iterator[str]:
 
 
 EVERYWHERE: tuple[Rule, ...] = (is_restricted, has_resources, has_scratch_space, has_known_fields)
-SERVICE: tuple[Rule, ...] = (*EVERYWHERE, has_probes, stops_in_time, keeps_its_members, runs_its_service)
+SERVICE: tuple[Rule, ...] = (
+    *EVERYWHERE,
+    has_probes,
+    stops_in_time,
+    keeps_its_members,
+    spreads_over_zones,
+    runs_its_service,
+)
 
 
 def has_companions(objects: Sequence[Object], workload: Object) -> Iterator[str]:
@@ -189,6 +209,28 @@ def broken(objects: Sequence[Object]) -> list[str]:
     for name, workload in sorted(found.items()):
         breaches += [f"{name}: {complaint}" for rule in SERVICE for complaint in rule(workload)]
         breaches += [f"{name}: {complaint}" for complaint in has_companions(objects, workload)]
+    return breaches
+
+
+def broken_operator(objects: Sequence[Object]) -> list[str]:
+    """The pod of the operator's commands: harmless, idle, and with everything that they look for."""
+    operator = named(objects, "Deployment")[OPERATOR]
+    breaches = [complaint for rule in EVERYWHERE for complaint in rule(operator)]
+    pod, sees = pod_of(operator), {}
+    for volume in pod["volumes"]:
+        for source in volume.get("projected", {}).get("sources", []):
+            sees[source["secret"]["name"]] = source["secret"].get("items")
+    if sees != {
+        "carteiro-credentials": None,  # message_id_keys, and whatever the desk names
+        "carteiro-postgres": [{"key": OPERATOR, "path": "postgres"}],
+    }:
+        breaches.append(f"a command misses its secrets: {sees}")
+    if {volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume} != {"carteiro-desk"}:
+        breaches.append("a command misses the desk")
+    if not any("configMapRef" in source for source in pod["containers"][0].get("envFrom", [])):
+        breaches.append("a command misses the addresses")
+    if named(objects, "ServiceAccount").get(OPERATOR, {}).get("automountServiceAccountToken") is not False:
+        breaches.append("no ServiceAccount of its own without a token")
     return breaches
 
 

@@ -14,11 +14,21 @@ from shared.desk.load import load_desk
 from shared.desk.secret_files import missing_secrets
 from shared.message_ids import load_keys
 from shared.settings import Settings
-from tests.contract.manifest_rules import Object, broken, broken_job, containers_of, named, pod_of, services
+from tests.contract.manifest_rules import (
+    Object,
+    broken,
+    broken_job,
+    broken_operator,
+    containers_of,
+    named,
+    pod_of,
+    services,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "deploy" / "k8s"
 KUSTOMIZATIONS = sorted(K8S.rglob("kustomization.yaml"))
+WITH_IMAGE = [path for path in KUSTOMIZATIONS if path.parent.name in {"base", "migrate"} or "overlays" in path.parts]
 DEV = K8S / "overlays" / "dev"
 
 
@@ -27,7 +37,7 @@ def documents(path: Path) -> list[Object]:
 
 
 def base() -> list[Object]:
-    return [item for name in SERVICES for item in documents(K8S / "base" / f"{name}.yaml")]
+    return [item for name in (*SERVICES, "operator") for item in documents(K8S / "base" / f"{name}.yaml")]
 
 
 def literals(entry: Object) -> dict[str, str]:
@@ -41,6 +51,7 @@ def generated(kustomization: Path, generator: str, name: str) -> Object:
 
 def test_the_base_keeps_every_rule() -> None:
     assert broken(base()) == []
+    assert broken_operator(base()) == []
 
 
 def test_the_migration_job_keeps_the_rules_of_every_pod() -> None:
@@ -53,14 +64,15 @@ def test_the_migration_job_keeps_the_rules_of_every_pod() -> None:
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(K8S)))
 def test_what_a_kustomization_names_exists(path: Path) -> None:
     [kustomization] = documents(path)
-    named_files = [*kustomization["resources"]]
+    named_files = [*kustomization["resources"], *kustomization.get("components", [])]
+    named_files += kustomization.get("configurations", [])
     for entry in kustomization.get("configMapGenerator", []):
         named_files += entry.get("files", [])
     assert named_files
     assert [name for name in named_files if not (path.parent / name).exists()] == []
 
 
-@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(K8S)))
+@pytest.mark.parametrize("path", WITH_IMAGE, ids=lambda path: str(path.parent.relative_to(K8S)))
 def test_the_image_has_one_name_and_a_tag(path: Path) -> None:
     [image] = documents(path)[0]["images"]
     assert image["name"] == "carteiro"
@@ -70,7 +82,9 @@ def test_the_image_has_one_name_and_a_tag(path: Path) -> None:
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(K8S)))
 def test_no_file_beside_a_kustomization_stands_unused(path: Path) -> None:
     [kustomization] = documents(path)
-    used = {"kustomization.yaml", *kustomization["resources"]}
+    used = {"kustomization.yaml", *kustomization["resources"], *kustomization.get("configurations", [])}
+    if kustomization["kind"] == "Component":
+        used |= {"README.md"}
     for entry in kustomization.get("configMapGenerator", []):
         used |= set(entry.get("files", []))
     assert {file.name for file in path.parent.iterdir() if file.is_file()} - used == set()
@@ -117,9 +131,26 @@ def test_no_secret_but_the_object_stores_comes_by_the_environment() -> None:
         assert [variable for variable in single if "secretKeyRef" in variable.get("valueFrom", {})] == []
 
 
-def test_the_dispatcher_is_not_given_the_database() -> None:
-    [credentials] = [v for v in pod_of(services(base())["dispatcher"])["volumes"] if v["name"] == "credentials"]
-    assert [item["key"] for item in credentials["secret"]["items"]] == ["message_id_keys"]
+def test_each_pod_is_given_the_secrets_it_has_a_use_for_and_its_own_log_in() -> None:
+    own = {
+        name: {"secret": {"name": "carteiro-postgres", "items": [{"key": name, "path": "postgres"}]}}
+        for name in SERVICES
+    }
+    desks = {"secret": {"name": "carteiro-credentials"}}
+    keys = {
+        "secret": {"name": "carteiro-credentials", "items": [{"key": "message_id_keys", "path": "message_id_keys"}]}
+    }
+    found = {}
+    for name, workload in services(base()).items():
+        [volume] = [volume for volume in pod_of(workload)["volumes"] if volume["name"] == "credentials"]
+        assert volume["projected"]["defaultMode"] == 0o440, "files of the group only"
+        found[name] = volume["projected"]["sources"]
+    assert found == {
+        "fetcher": [desks, own["fetcher"]],
+        "dispatcher": [keys],  # no database
+        "ticketing": [own["ticketing"]],
+        "mailer": [desks, own["mailer"]],
+    }
 
 
 def test_the_base_watches_no_mailbox() -> None:
@@ -134,7 +165,8 @@ def test_the_development_desk_can_be_used_with_the_development_secrets(tmp_path:
     desk = load_desk(DEV / "desk.yaml").desk
     assert desk.accounts
     assert list(missing_secrets(desk, tmp_path)) == []
-    assert (tmp_path / "postgres").exists()
+    logins = literals(generated(DEV / "kustomization.yaml", "secretGenerator", "carteiro-postgres"))
+    assert set(logins) == {"fetcher", "ticketing", "mailer", "operator"}
     assert load_keys((tmp_path / "message_id_keys").read_text())
 
 
@@ -174,6 +206,10 @@ MISTAKES = {
     "selector misses": (_set("spec.selector.matchLabels", {"app": "mailer"}), "the selector does not find"),
     "foreign account": (_set(f"{POD}.serviceAccountName", "default"), "no ServiceAccount of its own"),
     "no headless Service": (_set("spec.serviceName", "smtp"), "no headless Service"),
+    "one zone is full": (
+        _set(f"{POD}.topologySpreadConstraints.0.whenUnsatisfiable", "DoNotSchedule"),
+        "spread over zones",
+    ),
     "pods nobody budgets": (
         _set("spec.template.metadata.labels", {"app.kubernetes.io/name": "x"}),
         "PodDisruptionBudget does not find",
@@ -186,6 +222,35 @@ def test_a_mistake_is_found(change: Callable[[Object], None], complaint: str) ->
     objects = copy.deepcopy(base())
     change(services(objects)["mailer"])
     assert [line for line in broken(objects) if line.startswith("mailer: ") and complaint in line]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("minAvailable", 2, "unknown fields ['minAvailable']"),
+        ("unhealthyPodEvictionPolicy", "IfHealthyBudget", "no PodDisruptionBudget that lets one pod go"),
+        ("maxUnavailable", 0, "no PodDisruptionBudget that lets one pod go"),
+    ],
+)
+def test_a_budget_that_blocks_a_drain_is_found(field: str, value: object, complaint: str) -> None:
+    objects = copy.deepcopy(base())
+    named(objects, "PodDisruptionBudget")["mailer"]["spec"][field] = value
+    assert [line for line in broken(objects) if complaint in line]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        (f"{POD}.volumes.2.projected.sources", [{"secret": {"name": "carteiro-postgres"}}], "misses its secrets"),
+        (f"{POD}.volumes.1", {"name": "desk", "emptyDir": {}}, "misses the desk"),
+        (f"{MAIN}.envFrom", [], "misses the addresses"),
+        (f"{MAIN}.securityContext", {}, "not the restricted one"),
+    ],
+)
+def test_an_operator_without_what_the_commands_need_is_found(path: str, value: object, complaint: str) -> None:
+    objects = copy.deepcopy(base())
+    _set(path, value)(named(objects, "Deployment")["operator"])
+    assert [line for line in broken_operator(objects) if complaint in line]
 
 
 def test_a_surge_is_found() -> None:

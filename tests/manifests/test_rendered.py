@@ -1,10 +1,8 @@
-"""The deployment as `kubectl kustomize` renders it: what a cluster would be given."""
+"""The deployment as it is rendered, judged: rules of every pod, policies of the set, and planted mistakes."""
 
+import copy
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,58 +12,26 @@ import yaml
 from ops.cli import SERVICES
 from shared.settings import Settings
 from shared.topics import BY_NAME, GROUPS
+from tests.contract.manifest_policies import breaches, wanted_secrets, workloads
 from tests.contract.manifest_rules import (
     Object,
     broken,
     broken_job,
+    broken_operator,
     containers_of,
     named,
     pod_of,
     services,
 )
-
-K8S = Path(__file__).resolve().parents[2] / "deploy" / "k8s"
-OVERLAYS = sorted(path for path in (K8S / "overlays").iterdir() if path.is_dir())
-MIGRATIONS = [K8S / "migrate", *sorted(K8S.glob("overlays/*/migrate"))]
-KINDS = {
-    *(("v1", kind) for kind in ("Namespace", "ServiceAccount", "Service", "ConfigMap", "Secret")),
-    *(("apps/v1", kind) for kind in ("Deployment", "StatefulSet")),
-    ("policy/v1", "PodDisruptionBudget"),
-    ("batch/v1", "Job"),
-}
-
-overlays = pytest.mark.parametrize("target", OVERLAYS, ids=lambda path: path.name)
-migrations = pytest.mark.parametrize("target", MIGRATIONS, ids=lambda path: str(path.relative_to(K8S)))
-everything = pytest.mark.parametrize("target", [*OVERLAYS, *MIGRATIONS], ids=lambda path: str(path.relative_to(K8S)))
-
-
-@cache
-def render(target: Path) -> tuple[Object, ...]:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.fail("kubectl is not on PATH: install version 1.27 or newer, it renders the manifests", pytrace=False)
-    out = subprocess.run([kubectl, "kustomize", str(target)], check=False, capture_output=True, text=True, timeout=60)
-    assert out.returncode == 0, out.stderr
-    return tuple(item for item in yaml.safe_load_all(out.stdout) if item)
-
-
-def workloads(objects: tuple[Object, ...]) -> list[Object]:
-    return [*services(objects).values(), *named(objects, "Job").values()]
-
-
-def references(workload: Object, kind: str) -> Iterator[str]:
-    """Names of the ConfigMaps or Secrets a pod cannot start without."""
-    source, volume, name = {
-        "ConfigMap": ("configMapRef", "configMap", "name"),
-        "Secret": ("secretRef", "secret", "secretName"),
-    }[kind]
-    for container in containers_of(workload):
-        for entry in container.get("envFrom", []):
-            if source in entry and not entry[source].get("optional"):
-                yield entry[source]["name"]
-    for entry in pod_of(workload)["volumes"]:
-        if volume in entry:
-            yield entry[volume][name]
+from tests.manifests.rendering import (
+    K8S,
+    MIGRATIONS,
+    everything,
+    installations,
+    migrations,
+    overlays,
+    render,
+)
 
 
 def environment(objects: tuple[Object, ...]) -> dict[str, str]:
@@ -76,6 +42,12 @@ def environment(objects: tuple[Object, ...]) -> dict[str, str]:
 @overlays
 def test_what_is_rendered_keeps_every_rule(target: Path) -> None:
     assert broken(render(target)) == []
+    assert broken_operator(render(target)) == []
+
+
+@installations
+def test_what_is_rendered_keeps_every_policy(target: Path) -> None:
+    assert breaches(render(target)) == []
 
 
 @migrations
@@ -88,14 +60,8 @@ def test_the_rendered_migration_is_one_job_that_keeps_the_rules(target: Path) ->
 
 
 @everything
-def test_every_kind_is_one_that_the_rules_know(target: Path) -> None:
-    assert {(item["apiVersion"], item["kind"]) for item in render(target)} <= KINDS
-
-
-@everything
 def test_every_namespaced_object_names_its_namespace(target: Path) -> None:
-    objects = render(target)
-    namespaces = {item["metadata"].get("namespace", "") for item in objects if item["kind"] != "Namespace"}
+    namespaces = {item["metadata"].get("namespace", "") for item in render(target) if item["kind"] != "Namespace"}
     assert len(namespaces) == 1
     assert "" not in namespaces
 
@@ -108,14 +74,14 @@ def test_the_namespace_enforces_what_the_pods_keep(target: Path) -> None:
     assert {item["metadata"]["namespace"] for item in objects if item["kind"] != "Namespace"} == {name}
 
 
-@everything
+@installations
 def test_one_image_with_one_tag(target: Path) -> None:
     images = {container["image"] for workload in workloads(render(target)) for container in containers_of(workload)}
     assert len(images) == 1
     assert re.fullmatch(r"(.*/)?carteiro(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})", images.pop())
 
 
-@everything
+@installations
 def test_every_object_and_pod_carries_the_label_that_is_scraped(target: Path) -> None:
     objects = render(target)
     part: Any = {"app.kubernetes.io/part-of": "carteiro"}
@@ -126,14 +92,12 @@ def test_every_object_and_pod_carries_the_label_that_is_scraped(target: Path) ->
 
 
 @overlays
-def test_every_reference_resolves(target: Path) -> None:
+def test_the_migration_finds_its_secret(target: Path) -> None:
     objects = render(target)
-    for workload in workloads(objects):
-        assert set(references(workload, "ConfigMap")) <= set(named(objects, "ConfigMap"))
-        assert set(references(workload, "Secret")) <= set(named(objects, "Secret"))
+    brought = {item["spec"]["target"]["name"] for item in named(objects, "ExternalSecret").values()}
     for migration in MIGRATIONS:
         for job in render(migration):
-            assert set(references(job, "Secret")) <= set(named(objects, "Secret"))
+            assert wanted_secrets(job) <= brought | set(named(objects, "Secret"))
 
 
 @overlays
@@ -162,17 +126,85 @@ def test_no_service_has_more_pods_than_its_topic_has_partitions(target: Path) ->
     found = services(render(target))
     for service in set(SERVICES) - {"fetcher"}:
         _, topic = GROUPS[service]
-        assert 1 <= found[service]["spec"]["replicas"] <= BY_NAME[topic].partitions
+        assert 1 <= found[service]["spec"].get("replicas", 1) <= BY_NAME[topic].partitions
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_development_runs_one_of_each(service: str) -> None:
-    assert services(render(K8S / "overlays" / "dev"))[service]["spec"]["replicas"] == 1
+def test_with_a_prefix_the_scalers_still_point_at_their_pods() -> None:
+    scalers = named(render(K8S / "tests" / "all-prefixed"), "ScaledObject").values()
+    targets = {item["spec"]["scaleTargetRef"]["name"] for item in scalers}
+    assert targets == {"acme-dispatcher", "acme-ticketing", "acme-mailer"}
 
 
-@overlays
-def test_secrets_are_files_of_the_group_only(target: Path) -> None:
-    for workload in services(render(target)).values():
-        [secret] = [volume["secret"] for volume in pod_of(workload)["volumes"] if "secret" in volume]
-        assert secret["secretName"] == "carteiro-credentials"
-        assert secret["defaultMode"] == 0o440
+def scaler(objects: list[Object]) -> Any:
+    return named(objects, "ScaledObject")["mailer"]["spec"]
+
+
+def policy(objects: list[Object], name: str) -> Any:
+    return named(objects, "NetworkPolicy")[f"carteiro-{name}"]
+
+
+def login(objects: list[Object], name: str) -> Any:
+    [found] = [
+        r for r in named(objects, "Cluster")["carteiro-postgres"]["spec"]["managed"]["roles"] if r["name"] == name
+    ]
+    return found
+
+
+MISTAKES: dict[str, tuple[Callable[[list[Object]], object], str]] = {
+    "no namespace": (lambda o: policy(o, "default-deny")["metadata"].pop("namespace"), "instead of one namespace"),
+    "another namespace": (lambda o: policy(o, "dns")["metadata"].update(namespace="default"), "instead of one namesp"),
+    "a desk nobody made": (lambda o: o.remove(named(o, "ConfigMap")["carteiro-desk"]), "no ConfigMap carteiro-desk"),
+    "a secret nobody brings": (
+        lambda o: o.remove(named(o, "ExternalSecret")["carteiro-postgres"]),
+        "mailer: no Secret carteiro-postgres",
+    ),
+    "replicas beside a scaler": (lambda o: services(o)["mailer"]["spec"].update(replicas=2), "by the scaler alone"),
+    "neither replicas nor scaler": (lambda o: o.remove(named(o, "ScaledObject")["mailer"]), "where there is none"),
+    "scaler of nothing": (lambda o: scaler(o)["scaleTargetRef"].update(name="smtp"), "points at nothing"),
+    "scaler of a Deployment": (lambda o: scaler(o)["scaleTargetRef"].update(kind="Deployment"), "points at nothing"),
+    "another group": (lambda o: scaler(o)["triggers"][0]["metadata"].update(consumerGroup="mailer"), "group and topic"),
+    "more pods than partitions": (lambda o: scaler(o).update(maxReplicaCount=7), "more pods than ticket.events.v1"),
+    "a fallback above": (lambda o: scaler(o)["fallback"].update(replicas=8), "more pods than ticket.events.v1"),
+    "a number as threshold": (lambda o: scaler(o)["triggers"][0]["metadata"].update(lagThreshold=500), "strings"),
+    "KEDA's own threshold": (lambda o: scaler(o)["triggers"][0]["metadata"].update(lagThreshold="10"), "a breath"),
+    "from the latest": (lambda o: scaler(o)["triggers"][0]["metadata"].pop("offsetResetPolicy"), "earliest"),
+    "a stuck partition scales": (
+        lambda o: scaler(o)["triggers"][0]["metadata"].pop("excludePersistentLag"),
+        "excludePersistentLag",
+    ),
+    "nothing is closed": (lambda o: o.remove(policy(o, "default-deny")), "closes both directions"),
+    "out is open": (lambda o: policy(o, "default-deny")["spec"].update(policyTypes=["Ingress"]), "closes both"),
+    "a door for everything": (lambda o: policy(o, "mailer")["spec"].update(egress=[{}]), "opens everything"),
+    "no way to the relay": (lambda o: policy(o, "mailer")["spec"]["egress"].pop(2), "mailer: ports out [25, 465, 587]"),
+    "no names": (lambda o: o.remove(policy(o, "dns")), "ports out [53]"),
+    "a database for the dispatcher": (
+        lambda o: policy(o, "dispatcher")["spec"]["egress"].append({"ports": [{"port": 5432}]}),
+        "dispatcher: ports out [5432]",
+    ),
+    "the migration is locked out": (lambda o: o.remove(policy(o, "migrate")), "migrate: ports out [5432]"),
+    "nobody may scrape": (lambda o: o.remove(policy(o, "metrics")), "nobody may scrape"),
+    "a monitor of others": (
+        lambda o: named(o, "PodMonitor")["carteiro"]["spec"]["selector"]["matchLabels"].update(app="carteiro"),
+        "not found by the PodMonitor",
+    ),
+    "another port": (
+        lambda o: named(o, "PodMonitor")["carteiro"]["spec"]["podMetricsEndpoints"][0].update(port="metrics"),
+        "not found by the PodMonitor",
+    ),
+    "a log-in in every role": (
+        lambda o: login(o, "mailer").update(inRoles=["carteiro_mailer", "carteiro_fetcher"]),
+        "mailer: no log-in in ['carteiro_mailer']",
+    ),
+    "a superuser": (lambda o: login(o, "ticketing").update(superuser=True), "ticketing: an ordinary log-in"),
+    "a role nobody made": (
+        lambda o: login(o, "carteiro_fetcher").update(name="fetchers"),
+        "carteiro_fetcher is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "complaint"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_found(change: Callable[[list[Object]], object], complaint: str) -> None:
+    objects = copy.deepcopy(list(render(K8S / "overlays" / "prod")))
+    change(objects)
+    assert [line for line in breaches(objects) if complaint in line], breaches(objects)
