@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ops.show import lines, one_line, printable
 from services.dispatcher.decide import Setting, decide
 from shared.clock import now
-from shared.desk.findings import DeskError
+from shared.desk.findings import DeskError, suggest
 from shared.desk.load import load_desk
 from shared.desk.model import Desk
 from shared.desk.secret_files import SecretError, read_secret
@@ -28,6 +28,7 @@ from shared.settings import Settings
 _SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From \S+ [^\n]*\d\d:\d\d[^\n]*\n")
 _STUFFED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _OURS = {Check.SUBJECT_NUMBER: "number", Check.PLUS_ADDRESS: "number", Check.SIGNED_MESSAGE_ID: "id"}
+_WRONG_USAGE = 2
 _WRONG_CONFIGURATION = 78
 
 
@@ -39,13 +40,18 @@ class Source(NamedTuple):
 
 
 def explain(paths: Sequence[str], account: str, desk: Path | None, *, as_json: bool) -> int:
-    """One JSON object, or one block, a mail. 1 when a path cannot be read, 78 when the desk cannot be used."""
+    """One JSON object, or one block, a mail. 1 when a path cannot be read, 2 for an account that the desk does not
+    know, 78 when the desk cannot be used."""
     settings = Settings()
     try:
         setting = _setting(settings, desk)
     except DeskError as error:
         print(error, file=sys.stderr)
         return _WRONG_CONFIGURATION
+    if account and account not in setting.desk.accounts:
+        hint = suggest(account, setting.desk.accounts)
+        print(f"--account {printable(account)}: the desk has no such account; {hint}", file=sys.stderr)
+        return _WRONG_USAGE
     status = 0
     for path in paths:
         try:
@@ -97,7 +103,7 @@ def explained(source: Source, account: str, setting: Setting, moment: datetime) 
         raw=raw,
     )
     mail = parse(raw, language=setting.desk.language)
-    return _parsed(source.name, mail) | _decided(decide(mail, received, setting))
+    return _parsed(source.name, mail) | _decided(decide(mail, received, setting), setting)
 
 
 def _parsed(name: str, mail: Mail) -> dict[str, Any]:
@@ -130,28 +136,31 @@ def _address(address: Address) -> dict[str, str]:
     return {"name": address.name, "address": address.address}
 
 
-def _decided(event: MailDispatched) -> dict[str, Any]:
+def _decided(event: MailDispatched, setting: Setting) -> dict[str, Any]:
     seen = event.classification
     bounced = [{"address": r.address, "status": r.status, "permanent": r.permanent} for r in seen.bounced]
     return {
         "classification": {"kind": seen.kind.value, "reasons": seen.reasons, "bounce": {"recipients": bounced}},
-        "decision": _decision(event),
+        "decision": _decision(event, setting),
         "trace": [{"check": step.check, "saw": step.saw, "result": step.result} for step in event.trace],
     }
 
 
-def _decision(event: MailDispatched) -> dict[str, str]:
+def _decision(event: MailDispatched, setting: Setting) -> dict[str, str]:
     queue = event.new.queue
     if event.action != Action.DISPATCH:
         return {"action": str(event.action), "queue": queue, "ticket": "", "reason": event.reason}
+    # without the keys an id that we may have signed is like anybody's: what it proves is not known here
+    unchecked = not setting.keys and bool([*event.in_reply_to, *event.references])
+    note = "; signed ids were not checked (no message_id_keys)" if unchecked else ""
     ours = [found for found in event.candidates if found.check in _OURS]
     if ours:
         first = ours[0]
         reason = f"{first.check} names a ticket by {_OURS[first.check]}; without such a ticket: new in {queue}"
-        return {"action": "follow_up", "queue": queue, "ticket": first.value, "reason": reason}
+        return {"action": "follow_up", "queue": queue, "ticket": first.value, "reason": reason + note}
     if event.candidates:
         reason = f"unless a ticket carries one of the {len(event.candidates)} messages it names"
-        return {"action": "new", "queue": queue, "ticket": "", "reason": reason}
+        return {"action": "new", "queue": queue, "ticket": "", "reason": reason + note}
     return {"action": "new", "queue": queue, "ticket": "", "reason": "nothing names a ticket"}
 
 

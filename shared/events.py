@@ -151,7 +151,8 @@ class Candidate(Struct, frozen=True):
 
 class Answer(Struct, frozen=True):
     """Whom an automatic answer may go to: exactly one of `address` and `withheld` (the reason) is set. `verified`:
-    the sender's domain vouched for him (DMARC, by a server we trust), so an answer may repeat his subject."""
+    the sender's domain vouched for him (DMARC or DKIM, by a server that the desk names), so an answer may repeat his
+    subject, and a queue that takes authenticated senders alone takes him; said of a withheld answer too."""
 
     address: str = ""
     withheld: str = ""

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import idna
@@ -30,6 +31,11 @@ _MAC_CHARACTERS = 13
 _KEY = rf"[a-z2-7]{{{KEY_CHARACTERS}}}(?:[a-z2-7]{{{LONG_KEY_CHARACTERS - KEY_CHARACTERS}}})?"
 _KEY_ALONE = re.compile(_KEY)
 _SIGNED = re.compile(rf"<?c1\.({_KEY})\.({STABLE}|{_KEY})\.([a-z2-7]{{{_MAC_CHARACTERS}}})@[^<>@\s]+>?", re.IGNORECASE)
+
+_SIGNED_INSIDE = re.compile(
+    rf"(?<![\w.])c1\.{_KEY}\.(?:{STABLE}|{_KEY})\.[a-z2-7]{{{_MAC_CHARACTERS}}}@[a-z0-9.-]{{1,78}}", re.IGNORECASE
+)
+_MOST_SIGNED = 20
 
 
 class Signed(NamedTuple):
@@ -74,6 +80,14 @@ def verify(message_id: str, keys: Sequence[bytes]) -> Signed | None:
     # every key is tried, so that the time says nothing about which one it was
     matches = [hmac.compare_digest(_mac(signed, key), mac) for key in keys]
     return Signed(ticket, delivery) if any(matches) else None
+
+
+def signed_ids(text: str, keys: Sequence[bytes]) -> list[str]:
+    """Our own ids wherever they stand in a text, in angle brackets; at most 20 are looked at."""
+    if "c1." not in text.lower():
+        return []
+    found = dict.fromkeys(f"<{match[0].strip('<>')}>" for match in islice(_SIGNED_INSIDE.finditer(text), _MOST_SIGNED))
+    return [each for each in found if verify(each, keys)]
 
 
 def load_keys(text: str) -> list[bytes]:

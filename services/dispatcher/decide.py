@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from services.dispatcher.answers import answer
-from services.dispatcher.classify import classify
+from services.dispatcher.answers import Decided, answer
+from services.dispatcher.authenticity import Verdict, verdict
+from services.dispatcher.classify import Writer, classify, writer
 from services.dispatcher.queues import queue_of
 from services.dispatcher.threads import candidates
 from shared.desk.model import Desk
@@ -39,15 +40,19 @@ _NOTHING = Party("", "")
 
 
 class Setting(NamedTuple):
-    """What decisions are made with: the desk, its hash, and the keys of our Message-IDs (newest first)."""
+    """What decisions are made with: the desk, its hash, and the keys of our Message-IDs (newest first; without any
+    no signed id is checked). `alone`: in a process that may be killed, else what may cost anything raises Aside."""
 
     desk: Desk
     desk_sha256: str
     keys: Sequence[bytes]
+    alone: bool = True
 
 
 def dispatch(received: ReceivedMail, original: str, setting: Setting) -> bytes:
-    """The encoded event of a mail whose bytes are `received.raw`, at most 512 KiB. `original` names its object."""
+    """The encoded event of a mail whose bytes are `received.raw`, at most 512 KiB. `original` names its object.
+
+    Raises Aside where the mail has to be decided in a process of its own."""
     decided = decide(parse(received.raw, language=setting.desk.language), received, setting, original=original)
     encoded = encode_dispatched(decided)
     if len(encoded) > MAX_EVENT_BYTES:  # only a hostile mail: characters that JSON writes as six
@@ -61,15 +66,18 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
         return quarantined(received, setting, mail.quarantine, original=original)
     desk = setting.desk
     choice = queue_of(mail, received.account, desk)
-    classification = classify(mail, desk.own_addresses)
-    evidence = candidates(mail, classification.kind, desk.ticket, setting.keys)
+    wrote = writer(mail, desk)
+    judged = classify(mail, received.raw, desk, setting.keys, alone=setting.alone)
+    classification = judged.classification
+    evidence = candidates(mail, judged.returned, desk.ticket, setting.keys)
+    authentic = verdict(mail, mail.sender.address if mail.sender else "", desk.authserv_ids)
     allowed = (
-        Answer(withheld="oversize")
+        Decided(Answer(withheld="oversize"))
         if received.oversize
-        else answer(mail, classification, received.origin, desk.own_addresses)
+        else answer(mail, judged, wrote, desk, authentic, origin=received.origin)
     )
     text, html, cut = _bodies(mail)
-    sender = _party(mail.sender) if mail.sender else _NOTHING
+    sender = Party(wrote.name[:_NAME], wrote.address) if wrote.address else _NOTHING
     return MailDispatched(
         transport_key=received.transport_key,
         raw_sha256=received.sha256,
@@ -89,7 +97,7 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
         in_reply_to=mail.in_reply_to,
         references=mail.references,
         sender=sender,
-        sender_source=mail.sender_source,
+        sender_source=wrote.source,
         from_all=_parties(mail.all_from),
         reply_to=_parties(mail.reply_to),
         to=_parties(mail.to),
@@ -101,7 +109,7 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
         attachments=[_info(part) for part in mail.attachments],
         defects=mail.defects,
         classification=classification,
-        answer=allowed,
+        answer=allowed.answer,
         candidates=evidence,
         new=NewTicketPlan(choice.queue, mail.subject, customer_user=sender.address.lower()),
         follow_up=FollowUpPlan(state="", reopen=False) if classification.automatic else FollowUpPlan(),
@@ -109,8 +117,10 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
             *_classified(classification),
             *choice.trace,
             _filters(received, desk),
-            *_evidence(evidence),
-            TraceStep("answer", _answer_saw(mail), allowed.address or f"withheld: {allowed.withheld}"),
+            *_evidence(evidence, setting.keys),
+            *_written_by(mail, wrote),
+            _authenticated(authentic),
+            _answered(mail, allowed),
         ],
         cut=cut,
     )
@@ -209,17 +219,34 @@ def _filters(received: ReceivedMail, desk: Desk) -> TraceStep:
     return TraceStep("filters", "account not trusted", "not applied")
 
 
-def _evidence(evidence: Sequence[Candidate]) -> list[TraceStep]:
-    if not evidence:
-        return [TraceStep("thread", "no number, no reference", "no candidate")]
-    return [
+def _evidence(evidence: Sequence[Candidate], keys: Sequence[bytes]) -> list[TraceStep]:
+    steps = [
         TraceStep(
             f"thread:{found.check}", found.value[:_SHOWN], "proves the sender" if found.proves_sender else "named"
         )
         for found in evidence[:_FEW]
     ]
+    if not keys:
+        steps.append(TraceStep("thread:signed_message_id", "no message_id_keys", "not checked"))
+    return steps if evidence else [*steps, TraceStep("thread", "no number, no reference", "no candidate")]
 
 
-def _answer_saw(mail: Mail) -> str:
-    path = "no Return-Path" if mail.return_path is None else f"Return-Path <{mail.return_path}>"
-    return f"From <{mail.sender.address if mail.sender else ''}>, {path}"[: 2 * _SHOWN]
+def _written_by(mail: Mail, wrote: Writer) -> list[TraceStep]:
+    if wrote.source == mail.sender_source == "from":
+        return []
+    written = (
+        f"From <{mail.sender.address if mail.sender else ''}>" if mail.sender_source == "from" else "From is empty"
+    )
+    return [TraceStep("sender", written[:_SHOWN], f"{wrote.source}: {wrote.address or 'nobody'}"[:_SHOWN])]
+
+
+def _authenticated(authentic: Verdict) -> TraceStep:
+    return TraceStep("authentication", authentic.saw, "From is vouched for" if authentic.vouched else "not vouched for")
+
+
+def _answered(mail: Mail, allowed: Decided) -> TraceStep:
+    path = "no Return-Path" if mail.return_path is None else f"Return-Path <{mail.header('return-path')}>"
+    path = path.replace("<<", "<").replace(">>", ">")
+    saw = f"From <{mail.sender.address if mail.sender else ''}>, {path}"[: 2 * _SHOWN]
+    saw = f"{saw}: {allowed.why}" if allowed.why else saw
+    return TraceStep("answer", saw, allowed.answer.address or f"withheld: {allowed.answer.withheld}")

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
+from services.dispatcher.bounces import Aside
 from services.dispatcher.cost import dear
 from services.dispatcher.decide import Setting, dispatch, quarantined
 from services.dispatcher.worker import JobFailed, Killed, Worker
@@ -42,7 +44,7 @@ class Handler:
         """Returns when every decision is confirmed by the broker. Raises Permanent for a record that is no mail."""
         began = monotonic()
         loaded = self._desk.current  # once a batch: it may change at every await
-        setting = Setting(loaded.desk, loaded.sha256, self._keys)
+        setting = Setting(loaded.desk, loaded.sha256, self._keys, alone=False)
         mails = [received_of(record) for record in records]
         references, keeping = await self._keep([mail for mail in mails if not mail.raw_ref])
         try:
@@ -98,9 +100,10 @@ class Handler:
         if mail.raw_ref:
             mail = mail._replace(raw=await self._originals.get(reference))
         if not dear(mail.raw):
-            return _dispatched(mail, reference, setting)
+            with suppress(Aside):
+                return _dispatched(mail, reference, setting)
         try:
-            return await self._worker.run(dispatch, mail, reference, setting)
+            return await self._worker.run(dispatch, mail, reference, setting._replace(alone=True))
         except Killed as killed:
             return encode_dispatched(quarantined(mail, setting, killed.reason, original=reference))
         except JobFailed as error:
@@ -125,7 +128,7 @@ def _references(mails: Sequence[ReceivedMail], kept: Sequence[Reference]) -> lis
 def _dispatched(mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
     try:
         return dispatch(mail, reference, setting)
-    except MemoryError:
+    except (MemoryError, Aside):
         raise
     except Exception as error:
         # deciding is pure: the same bytes would fail again, and hold up the partition

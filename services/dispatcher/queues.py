@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from services.dispatcher.fields import addresses
 from shared.desk.model import Desk
 from shared.events import TraceStep
-from shared.mime.addresses import scan
-from shared.mime.charsets import Decoder
 from shared.mime.model import Mail
 
-_RECIPIENT_FIELDS = ("resent-to", "envelope-to", "to", "cc", "delivered-to", "x-original-to")
-"""In this order (OTRS); within one field in the order of its addresses."""
+_RECIPIENT_FIELDS = (
+    *("resent-to", "envelope-to", "to", "cc", "delivered-to", "x-original-to"),
+    *("x-envelope-to", "x-forwarded-to"),
+)
+"""OTRS's six in its order, then those of other servers; within one field in the order of its addresses."""
 _SHOWN = 200
 
 
@@ -38,11 +40,5 @@ def queue_of(mail: Mail, account: str, desk: Desk) -> Choice:
 
 def _recipients(mail: Mail) -> Iterator[tuple[str, str]]:
     for field in _RECIPIENT_FIELDS:
-        if field in ("to", "cc"):
-            found = mail.to if field == "to" else mail.cc
-        elif field in mail.headers.fields:
-            found = scan(mail.headers.all(field), Decoder(0), mail.limits, field)
-        else:
-            continue
-        for recipient in found:
+        for recipient in addresses(mail, field):
             yield field, recipient.address

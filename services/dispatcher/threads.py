@@ -6,9 +6,8 @@ the state as it is then. Addresses with a number in them (`support+NUMBER@`) are
 
 from collections.abc import Iterator, Sequence
 
-from services.dispatcher import bounces
 from shared.desk.model import Ticket
-from shared.events import Candidate, Check, Kind
+from shared.events import Candidate, Check
 from shared.message_ids import verify
 from shared.mime.model import Mail
 from shared.subjects import find_numbers
@@ -16,10 +15,11 @@ from shared.subjects import find_numbers
 _MOST = 100
 
 
-def candidates(mail: Mail, kind: Kind, ticket: Ticket, keys: Sequence[bytes]) -> list[Candidate]:
+def candidates(mail: Mail, bounced: Sequence[str], ticket: Ticket, keys: Sequence[bytes]) -> list[Candidate]:
     """At most 100, each check's values once: bounce, number in the subject, signed Message-ID, In-Reply-To,
-    References (the newest first). Only a signed id of ours proves that its sender got mail of that ticket."""
-    bounced = bounces.original_ids(mail) if kind is Kind.BOUNCE else []
+    References (the newest first). Only a signed id of ours proves that its sender got mail of that ticket.
+
+    `bounced`: the ids of the mail that a report of its delivery is about (`bounces.original_ids`)."""
     newest_first = mail.references[::-1]
     found = [
         *(Candidate(Check.BOUNCE, value) for value in bounced[:1]),

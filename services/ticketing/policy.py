@@ -43,12 +43,15 @@ def is_closed(state_type: str) -> bool:
     return state_type.lower().startswith(("removed", "close"))
 
 
-def may_follow_up(rule: FollowUpFrom, sender: str, participants: Collection[str], *, signed: bool) -> bool:
+def may_follow_up(
+    rule: FollowUpFrom, sender: str, participants: Collection[str], *, signed: bool, verified: bool
+) -> bool:
     """May this sender add to the ticket? `signed`: the mail carries a signed id of ours of this very ticket, so
-    it answers a mail that we sent. `authenticated` knows no other proof; a mail without a sender has none."""
+    it answers a mail that we sent. `verified`: a server that the desk trusts vouched for the sender's address, which
+    `authenticated` asks for besides a part in the conversation; a mail without a sender has neither."""
     if signed or rule == "anyone":
         return True
-    return rule == "participants" and bool(sender) and sender in participants
+    return bool(sender) and sender in participants and (rule == "participants" or verified)
 
 
 def effect(option: FollowUp, *, closed: bool, automatic: bool, reopen: bool) -> Effect:

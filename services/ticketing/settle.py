@@ -120,7 +120,13 @@ class _Fold:
             candidate.proves_sender and self._known.ticket_of(candidate) is ticket
             for candidate in mail.event.candidates
         )
-        if not policy.may_follow_up(queue.follow_up_from, mail.sender, self._known.participants(ticket), signed=signed):
+        if not policy.may_follow_up(
+            queue.follow_up_from,
+            mail.sender,
+            self._known.participants(ticket),
+            signed=signed,
+            verified=mail.event.answer.verified,
+        ):
             return Fresh(related=ticket) if check == LATE_PARENT else Fresh(claims=ticket)
         effect = policy.effect(
             queue.follow_up,

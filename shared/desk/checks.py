@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from shared.desk.findings import Complaint, Loc, suggest
 from shared.desk.model import IMPLICIT_QUEUE, SHIPPED_ADDRESS, Account, Desk, Outbound
+from shared.desk.values import normal_address
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SMTP = {"smtp", "smtps", "smtptls"}
@@ -28,7 +29,7 @@ class Names(NamedTuple):
 
 def names_of(sections: Mapping[str, Iterable[str]]) -> Names:
     queues = {IMPLICIT_QUEUE, *sections.get("queues", ())}
-    addresses = (name.lower() for name in sections.get("system_addresses", ()))
+    addresses = (normal_address(name) for name in sections.get("system_addresses", ()))
     return Names(
         frozenset(queues),
         frozenset(sections.get("agents", ())),

@@ -17,6 +17,7 @@ from shared.desk.findings import Complaint, DeskError, Finding, Loc, locate
 from shared.desk.model import Desk
 from shared.desk.refusals import complaints
 from shared.desk.source import Source, SourceError, parse
+from shared.desk.values import normal_address
 
 MAX_BYTES = 1024 * 1024
 """Largest desk and largest text; a ConfigMap holds no more than this in all."""
@@ -152,7 +153,7 @@ def _same_address(data: Any) -> list[Complaint]:
     for section in ("system_addresses", "postmaster_max_emails_per_address"):
         seen: dict[str, str] = {}
         for key in map(str, _sections(data).get(section, {})):
-            first = seen.setdefault(key.lower(), key)
+            first = seen.setdefault(normal_address(key), key)
             if first != key:
                 found.append(Complaint((section, key), f"the same address as {first}", "expected it once"))
     return found

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.desk.values import (
     Address,
+    Forwarder,
     Fragment,
+    Host,
     Interval,
     Line,
     NoFilters,
@@ -27,6 +29,7 @@ from shared.desk.values import (
     TextFile,
     TimeZone,
     is_address,
+    normal_address,
 )
 
 Language = Literal["en", "es", "pt-BR"]
@@ -54,6 +57,12 @@ def _port(data: dict[str, Any]) -> int:
 
 def _after(data: dict[str, Any]) -> After:
     return "keep" if data["type"].startswith("pop3") else "seen"
+
+
+def plain_address(address: str) -> str:
+    """In lower case, without a plus and what stands behind it (RFC 5233): one mailbox takes both."""
+    local, at, domain = address.lower().rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
 
 
 class _Part(BaseModel):
@@ -334,6 +343,16 @@ class Desk(_Part):
     )
     notifications: Notifications = Field(Notifications(), description="Sender of agents' notifications.")
     agents: dict[Line, Agent] = Field({}, title="Agents", description="Agents by name.")
+    authserv_ids: tuple[Host, ...] = Field(
+        (),
+        description="Names by which our own mail servers sign Authentication-Results (RFC 8601): only the topmost "
+        "such field of one of them is believed. Without any, no sender is authenticated.",
+    )
+    forwarders: tuple[Forwarder, ...] = Field(
+        (),
+        description="Domains and addresses that relay mail to us under a Return-Path of their own: who writes through "
+        "them is answered.",
+    )
     filters: NoFilters = Field(
         {}, title="PostMaster Filters", description="Must be empty: filters are not available in this version."
     )
@@ -352,7 +371,7 @@ class Desk(_Part):
 
     def queue_for_recipient(self, address: str) -> str | None:
         """Name of the queue that a system address leads to; None for an address that is not ours."""
-        found = self.system_addresses.get(address.lower())
+        found = self.system_addresses.get(address) or self.system_addresses.get(plain_address(address))
         return found.queue if found else None
 
     def sender_of_queue(self, queue: str) -> Mailbox | None:
@@ -390,8 +409,18 @@ class Desk(_Part):
         """Lower-case addresses that are ours: mail from them is answered by nobody."""
         users = [account.user for account in self.accounts.values()]
         users += [account.user for account in self.outbound.values() if account.user]
-        found = (user.lower() for user in users if is_address(user))
+        found = (normal_address(user) for user in users if is_address(user))
         return frozenset((*self.system_addresses, self.notifications.sender_email, *found))
+
+    def owns(self, address: str) -> bool:
+        """Is it an address of ours, also with something behind a plus?"""
+        return address.lower() in self.own_addresses or plain_address(address) in self.own_addresses
+
+    @cached_property
+    def own_domains(self) -> frozenset[str]:
+        """Domains in which our addresses are."""
+        users = [account.user for account in self.accounts.values() if is_address(account.user)]
+        return frozenset(normal_address(each).rpartition("@")[2] for each in (*self.system_addresses, *users))
 
     def max_answers(self, address: str) -> int | None:
         """Automatic answers that address gets on one day; None: no limit."""

@@ -12,6 +12,8 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from shared.mime.addresses import domain
+
 EXPECTED = "expected"
 """Type of the errors raised here; their message is the expectation alone."""
 
@@ -88,7 +90,23 @@ def _fragment(value: str) -> str:
 def _address(value: str) -> str:
     if not is_address(value):
         raise expected("a mail address such as support@company.example")
-    return value.lower()
+    return normal_address(value)
+
+
+def normal_address(value: str) -> str:
+    """Lower case, the domain in A-labels (RFC 5890): as addresses of mails are compared with those of the desk."""
+    local, at, host = value.strip().rpartition("@")
+    return f"{local.lower()}{at}{domain(host)}"
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>()\[\],;:\\\"/]{1,253}", value):
+        raise expected("the name of a host such as mx.company.example")
+    return domain(value)
+
+
+def _forwarder(value: str) -> str:
+    return _address(value) if "@" in value else _host(value)
 
 
 def is_address(value: str) -> bool:
@@ -142,6 +160,8 @@ _SIZE_SCHEMA = {"anyOf": [{"type": "string", "pattern": "^[0-9]+ ?(KiB|MiB|GiB)?
 Line = Annotated[str, AfterValidator(_line), WithJsonSchema({"type": "string", "minLength": 1})]
 Fragment = Annotated[str, AfterValidator(_fragment)]
 Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email"})]
+Host = Annotated[str, AfterValidator(_host), WithJsonSchema({"type": "string", "minLength": 1})]
+Forwarder = Annotated[str, AfterValidator(_forwarder), WithJsonSchema({"type": "string", "minLength": 1})]
 SecretName = Annotated[str, _plain_name("the name of a secret")]
 TextFile = Annotated[str, _plain_name("the name of a file beside the desk")]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

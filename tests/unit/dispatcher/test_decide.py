@@ -65,7 +65,12 @@ def test_a_first_mail_of_a_person() -> None:
         ("queue", f"to: {SUPPORT}", "suporte"),
         ("filters", "account not trusted", "not applied"),
         ("thread", "no number, no reference", "no candidate"),
-        ("answer", "From <ana@kunde.example>, Return-Path <ana@kunde.example>", "ana@kunde.example"),
+        ("authentication", "nothing", "not vouched for"),
+        (
+            "answer",
+            "From <ana@kunde.example>, Return-Path <ana@kunde.example>: Return-Path is of its domain",
+            "ana@kunde.example",
+        ),
     ]
 
 

@@ -1,8 +1,9 @@
 """Evidence of a thread: what is named, in which order, and what proves who wrote."""
 
+from services.dispatcher.bounces import original_ids
 from services.dispatcher.threads import candidates
 from shared.desk.model import Ticket
-from shared.events import Candidate, Check, Kind
+from shared.events import Candidate, Check
 from shared.message_ids import STABLE, key_of, sign
 from shared.mime import parse
 
@@ -13,9 +14,9 @@ OURS = sign(TICKET, DELIVERY, "empresa.example", KEYS)
 REFERENCE = sign(TICKET, STABLE, "empresa.example", KEYS[1:])
 
 
-def found(headers: str, kind: Kind = Kind.HUMAN) -> list[Candidate]:
+def found(headers: str) -> list[Candidate]:
     raw = b"From: ana@kunde.example\r\n" + headers.replace("\n", "\r\n").encode() + b"\r\n\r\nOi\r\n"
-    return candidates(parse(raw), kind, Ticket(), KEYS)
+    return candidates(parse(raw), [], Ticket(), KEYS)
 
 
 def bounce_of(message_id: str, references: str) -> bytes:
@@ -70,9 +71,9 @@ def test_a_number_inside_a_word_is_none() -> None:
 
 def test_a_bounce_is_about_the_mail_it_brings_back() -> None:
     mail = parse(bounce_of(OURS, f"<root@kunde.example> {REFERENCE}"))
-    evidence = candidates(mail, Kind.BOUNCE, Ticket(), KEYS)
+    evidence = candidates(mail, original_ids(mail, KEYS), Ticket(), KEYS)
     assert pairs(evidence) == [(Check.BOUNCE, OURS), (Check.SIGNED_MESSAGE_ID, TICKET)]
-    assert candidates(mail, Kind.HUMAN, Ticket(), KEYS) == [], "a forwarded mail is no evidence"
+    assert candidates(mail, [], Ticket(), KEYS) == [], "a forwarded mail is no evidence"
 
 
 def test_hostile_references_leave_a_hundred_candidates() -> None:

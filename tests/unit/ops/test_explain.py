@@ -94,6 +94,21 @@ def test_a_desk_that_cannot_be_used_is_wrong_configuration(tmp_path: Path) -> No
     assert "desk.yaml" in done.stderr
 
 
+def test_without_keys_signed_ids_are_said_to_be_unchecked() -> None:
+    raw = b"From: a@kunde.example\nIn-Reply-To: <c1.aaaaaaaaaa.0.bbbbbbbbbbbbb@empresa.example>\n\nBom dia\n"
+    (shown,) = explained("-", given=raw)
+    assert {"check": "thread:signed_message_id", "saw": "no message_id_keys", "result": "not checked"} in shown["trace"]
+    assert "signed ids were not checked" in shown["decision"]["reason"]
+
+
+def test_an_account_that_the_desk_does_not_know_is_wrong_usage() -> None:
+    done = CliRunner().invoke(carteiro, ["explain", "--account", "caxia", "--desk", str(DESK), "-"], input=ONE)
+    assert done.exit_code == 2
+    assert "caxia" in done.stderr
+    assert "did you mean caixa?" in done.stderr
+    assert done.stdout == ""
+
+
 def test_what_a_stranger_wrote_does_not_move_the_cursor() -> None:
     raw = b"From: a@kunde.example\nSubject: =?utf-8?q?=1B[2J?=\n\n\x1b[2J\n"
     done = CliRunner().invoke(carteiro, ["explain", "--desk", str(DESK), "-"], input=raw)

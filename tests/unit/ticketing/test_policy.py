@@ -39,7 +39,22 @@ def test_what_a_follow_up_does(
     ],
 )
 def test_who_may_add_to_a_ticket(rule: FollowUpFrom, sender: str, *, signed: bool, expected: bool) -> None:
-    assert may_follow_up(rule, sender, {"ana@kunde.example"}, signed=signed) is expected
+    assert may_follow_up(rule, sender, {"ana@kunde.example"}, signed=signed, verified=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "sender", "expected"),
+    [
+        ("authenticated", "ana@kunde.example", True),
+        ("authenticated", "mallory@evil.example", False),
+        ("authenticated", "", False),
+        ("participants", "mallory@evil.example", False),
+    ],
+)
+def test_a_proven_address_counts_only_with_a_part_in_the_conversation(
+    rule: FollowUpFrom, sender: str, *, expected: bool
+) -> None:
+    assert may_follow_up(rule, sender, {"ana@kunde.example"}, signed=False, verified=True) is expected
 
 
 @pytest.mark.parametrize(
