@@ -8,7 +8,8 @@ import socket
 from services.fetcher.accounts import Accounts
 from services.fetcher.budget import ByteBudget
 from services.fetcher.lease import Leases
-from services.fetcher.reading import Rim
+from services.fetcher.outlet import Outlet
+from services.fetcher.session import Rim
 from services.fetcher.store import Store
 from services.fetcher.watch import Surroundings, Trust
 from shared import process
@@ -35,8 +36,8 @@ async def serve(proc: Process) -> None:
     await proc.kafka(RECEIVED, DEAD_LETTERS)
     store = Store(pool)
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-fetcher")
-    rim = Rim(store, producer, originals, ByteBudget())
-    around = Surroundings(rim, trust, settings.secrets, desk.current.desk.zone, settings.kafka)
+    rim = Rim(store, Outlet(producer, originals, settings.kafka), ByteBudget())
+    around = Surroundings(rim, trust, settings.secrets, desk.current.desk.zone)
     accounts = Accounts(around, Leases(store, holder_name(settings)), desk)
     proc.health.alive["fetcher leases"] = lambda: accounts.last_progress
     unread = [name for name, account in desk.current.desk.accounts.items() if not account.is_imap]

@@ -7,6 +7,8 @@ sentence for an administrator; it may quote the server, never a password, a toke
 import re
 from typing import ClassVar
 
+from shared.redaction import Redaction
+
 _QUOTED_AT_MOST = 200
 _BUSY = re.compile(
     r"\[(?:INUSE|LIMIT|UNAVAILABLE)\]|too many|simultaneous|maximum number of connections", re.IGNORECASE
@@ -15,9 +17,15 @@ _THROTTLED = re.compile(r"\[THROTTLED\]|throttl|rate limit|bandwidth|try again l
 
 
 class Fault(Exception):
-    """An account cannot be read just now. Never raised itself: see the subclasses."""
+    """An account cannot be read just now. Never raised itself: see the subclasses.
+
+    `suspects`: the connection went away, so a mail that was being fetched may be the cause, or not;
+    `blames`: the mail that was being fetched is the cause, if it came alone.
+    """
 
     result: ClassVar[str]
+    suspects: ClassVar[bool] = False
+    blames: ClassVar[bool] = False
 
 
 class AuthFailed(Fault):
@@ -36,6 +44,7 @@ class ConnectFailed(Fault):
     """No connection, or it went away."""
 
     result = "connect_failed"
+    suspects = True
 
 
 class TlsFailed(Fault):
@@ -48,6 +57,7 @@ class TimedOut(Fault):
     """A deadline passed."""
 
     result = "timeout"
+    suspects = True
 
 
 class Throttled(Fault):
@@ -60,6 +70,8 @@ class ProtocolFault(Fault):
     """The server does not speak as RFC 3501 says, or more than we take."""
 
     result = "protocol_error"
+    suspects = True
+    blames = True
 
 
 class TooLarge(ProtocolFault):
@@ -76,8 +88,8 @@ def quote(said: bytes) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:_QUOTED_AT_MOST].strip()
 
 
-def of_refusal(said: bytes, otherwise: type[Fault], doing: str) -> Fault:
+def of_refusal(said: bytes, otherwise: type[Fault], doing: str, secrets: Redaction) -> Fault:
     """The fault behind a NO, BAD or BYE: response codes of RFC 5530 and the words servers really use."""
     text = quote(said)
     kind = Busy if _BUSY.search(text) else Throttled if _THROTTLED.search(text) else otherwise
-    return kind(f"{doing}: the server says {text!r}")
+    return kind(f"{doing}: the server says {quote(secrets.words(said))!r}")

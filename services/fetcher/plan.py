@@ -1,9 +1,10 @@
-"""What to read from a mailbox, what to leave, what to tidy up and how long to wait: decisions, no I/O.
+"""What to read from a mailbox, what to leave, what to tidy up: decisions, no I/O.
 
 Vocabulary: a UID has a *final outcome* when its mail was confirmed by Kafka, was older than the start of
 watching, or became a dead letter. The *cursor* of a folder is the UID at or below which every UID has one.
-A *resync* is a folder read anew: at first contact with a past `start_from`, or after the server changed
-UIDVALIDITY (RFC 3501 §2.3.1.1), which makes every remembered UID meaningless.
+A *resync* is a folder read anew: at first contact with a past `start_from`, after the server changed
+UIDVALIDITY (RFC 3501 §2.3.1.1), or when its mailbox *went back* (was restored from a copy): either makes every
+remembered UID meaningless.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,11 +23,12 @@ SEARCH_SPAN = 50_000  # a SEARCH line stays far below the 1 MiB a line may have
 
 @dataclass(frozen=True, slots=True)
 class MailboxState:
-    """What SELECT or EXAMINE says of a folder."""
+    """What SELECT or EXAMINE says of a folder. `uidnext_told`: the server named UIDNEXT, it is not counted by us."""
 
     uidvalidity: int
     uidnext: int
     exists: int
+    uidnext_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,15 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A UID that could not be fetched: attempts so far, and when the next one is due."""
+    """A UID that could not be fetched: attempts so far, and when the next one is due.
+
+    `suspected`: how often the connection was lost while it was fetched, which proves nothing against it.
+    """
 
     uid: int
     attempts: int
     retry_at: datetime
+    suspected: int = 0
 
 
 # --- first contact and resynchronisation ---------------------------------------------------------------
@@ -96,6 +102,15 @@ def resync(folder: Folder, state: MailboxState, last_success: datetime | None, n
         resync_below=state.uidnext,
         live_since=None if silenced else last_success,
     )
+
+
+def went_back(folder: Folder, state: MailboxState, highest: int) -> bool:
+    """Whether the mailbox was restored from an older copy: it gives UIDs again that it has given before.
+
+    `highest` is the last UID it lists. A server that lists a UID at or above its own UIDNEXT counts wrong, and
+    would be read anew with every look.
+    """
+    return state.uidnext_told and state.uidnext <= folder.cursor and highest < state.uidnext
 
 
 def is_silenced(folder: Folder, last_success: datetime | None) -> bool:
@@ -174,8 +189,8 @@ def sort_window(listed: Sequence[Listed], folder: Folder, failed: Mapping[int, F
 def _groups(mails: Iterable[Listed], failed: Mapping[int, Failed]) -> Iterator[tuple[Listed, ...]]:
     """Groups of at most 200 mails and 8 MiB; a larger mail alone.
 
-    A mail that failed before comes alone and last: should it take the connection with it, the mails
-    beside it are already safe, and the blame falls on nobody else.
+    A mail that failed before comes alone and last, the one that failed most at the very end: should it take the
+    connection with it, the mails beside it are already safe, and the blame falls on nobody else.
     """
     group: list[Listed] = []
     alone: list[Listed] = []
@@ -191,7 +206,7 @@ def _groups(mails: Iterable[Listed], failed: Mapping[int, Failed]) -> Iterator[t
         size += mail.size
     if group:
         yield tuple(group)
-    for mail in alone:
+    for mail in sorted(alone, key=lambda mail: (failed[mail.uid].attempts + failed[mail.uid].suspected, mail.uid)):
         yield (mail,)
 
 
@@ -209,7 +224,19 @@ def body_fault(announced: int, body: bytes | None) -> str | None:
 def after_failure(uid: int, before: Failed | None, now: datetime) -> Failed:
     """One more attempt has failed; the next waits 30 s, 1, 2, 4 minutes."""
     attempts = (before.attempts if before else 0) + 1
-    return Failed(uid, attempts, now + timedelta(seconds=30 * 2 ** (attempts - 1)))
+    suspected = before.suspected if before else 0
+    return Failed(uid, attempts, now + timedelta(seconds=30 * 2 ** (attempts - 1)), suspected)
+
+
+def after_loss(uid: int, before: Failed | None, now: datetime) -> Failed:
+    """The connection was lost over it: no attempt, but from now on it comes alone, and last.
+
+    The first time at once, as most losses are the network's; then after 30 s, 1, 2 … minutes, up to an hour, so
+    that a mail that breaks every connection does not take IDLE from the others.
+    """
+    attempts, suspected = (before.attempts, before.suspected + 1) if before else (0, 1)
+    wait = 30 * 2 ** min(suspected - 2, 10) if suspected > 1 else 0
+    return Failed(uid, attempts, now + timedelta(seconds=min(wait, 3600)), suspected)
 
 
 def gives_up(failed: Failed) -> bool:
@@ -244,30 +271,3 @@ def to_clean(confirmed: Iterable[tuple[int, int]], state: MailboxState) -> list[
     same UID is another mail, perhaps one nobody has read.
     """
     return sorted(uid for uidvalidity, uid in confirmed if uidvalidity == state.uidvalidity)
-
-
-# --- waiting -------------------------------------------------------------------------------------------
-
-_BACK_OFF = {  # result of the failure: first delay, longest delay, seconds
-    "busy": (30.0, 300.0),
-    "throttled": (300.0, 3600.0),
-    "held_back": (1.0, 10.0),  # Kafka, the object store or the database: nobody minds being asked
-}
-_ORDINARY = (2.0, 300.0)
-_REFUSED_LOG_IN = (900.0, 21_600.0)
-LOG_INS_BEFORE_WAITING = 3
-
-
-def back_off(result: str, failures: int, jitter: float) -> float:
-    """Seconds until the next attempt.
-
-    `result` is the class of the last failure, `failures` how many of this class came in a row (1 or more),
-    `jitter` in [0, 1) stretches the delay by up to a fifth, so that accounts do not return as a herd. The
-    third refused log-in in a row waits 15 minutes, doubling to 6 hours: providers lock accounts.
-    """
-    first, longest = _BACK_OFF.get(result, _ORDINARY)
-    doublings = failures - 1
-    if result == "auth_failed" and failures >= LOG_INS_BEFORE_WAITING:
-        first, longest = _REFUSED_LOG_IN
-        doublings = failures - LOG_INS_BEFORE_WAITING
-    return min(first * 2.0 ** min(doublings, 30), longest) * (1 + jitter / 5)

@@ -6,7 +6,7 @@ removal of a mail. Times are the database's: leases must not depend on the clock
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -33,7 +33,8 @@ class Lease(NamedTuple):
 class Memory:
     """What is remembered of a folder, at `moment` (the database's time).
 
-    `final`: UIDs above the cursor with a final outcome; `uncleaned`: (uidvalidity, uid) still to be tidied up.
+    `final`: UIDs above the cursor with a final outcome; `uncleaned`: (uidvalidity, uid) still to be tidied up;
+    `copies`: of those already copied elsewhere, whether the server has named them.
     """
 
     moment: datetime
@@ -42,6 +43,7 @@ class Memory:
     uncleaned: tuple[tuple[int, int], ...]
     failed: Mapping[int, Failed]
     last_success: datetime | None
+    copies: Mapping[int, bool] = field(default_factory=dict)
 
 
 _LEASE_SECONDS = 5.0  # a renewal that takes longer is worth nothing
@@ -78,9 +80,9 @@ FROM (SELECT $1::text AS name) asked
 LEFT JOIN fetcher.folders f ON f.account = asked.name AND f.folder = $2
 LEFT JOIN fetcher.account_status s ON s.account = asked.name
 """
-_CONFIRMED = "SELECT uidvalidity, uid, cleaned FROM fetcher.confirmed WHERE account = $1 AND folder = $2"
+_CONFIRMED = "SELECT uidvalidity, uid, cleaned, copied FROM fetcher.confirmed WHERE account = $1 AND folder = $2"
 _FAILED = """
-SELECT uid, attempts, retry_at FROM fetcher.failed WHERE account = $1 AND folder = $2 AND uidvalidity = $3
+SELECT uid, attempts, retry_at, suspected FROM fetcher.failed WHERE account = $1 AND folder = $2 AND uidvalidity = $3
 """
 _ADOPT = """
 INSERT INTO fetcher.folders (account, folder, uidvalidity, cursor_uid, watched_since, resync_below, live_since)
@@ -88,8 +90,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account, folder) DO UPDATE
 SET uidvalidity = $3, cursor_uid = $4, watched_since = $5, resync_below = $6, live_since = $7
 """
-_FORGET_CONFIRMED = "DELETE FROM fetcher.confirmed WHERE account = $1 AND folder = $2 AND uidvalidity <> $3"
-_FORGET_FAILED = "DELETE FROM fetcher.failed WHERE account = $1 AND folder = $2 AND uidvalidity <> $3"
+_FORGET_CONFIRMED = "DELETE FROM fetcher.confirmed WHERE account = $1 AND folder = $2"
+_FORGET_FAILED = "DELETE FROM fetcher.failed WHERE account = $1 AND folder = $2"
 _CONFIRM = """
 INSERT INTO fetcher.confirmed (account, folder, uidvalidity, uid, cleaned)
 SELECT $1, $2, $3, uid, $5 FROM unnest($4::bigint[]) AS uid ON CONFLICT DO NOTHING
@@ -107,12 +109,17 @@ DELETE FROM fetcher.confirmed
 WHERE account = $1 AND folder = $2 AND uidvalidity = $3 AND cleaned AND uid <= $4
 """
 _FAIL = """
-INSERT INTO fetcher.failed (account, folder, uidvalidity, uid, attempts, retry_at, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (account, folder, uidvalidity, uid) DO UPDATE SET attempts = $5, retry_at = $6, reason = $7
+INSERT INTO fetcher.failed (account, folder, uidvalidity, uid, attempts, retry_at, suspected, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (account, folder, uidvalidity, uid) DO UPDATE
+SET attempts = $5, retry_at = $6, suspected = $7, reason = $8
 """
 _CLEANED = """
 UPDATE fetcher.confirmed SET cleaned = true
+WHERE account = $1 AND folder = $2 AND uidvalidity = $3 AND uid = ANY($4::bigint[])
+"""
+_COPIED = """
+UPDATE fetcher.confirmed SET copied = $5
 WHERE account = $1 AND folder = $2 AND uidvalidity = $3 AND uid = ANY($4::bigint[])
 """
 _SUCCEEDED = """
@@ -195,12 +202,14 @@ class Store:
             folder=known,
             final=frozenset(r["uid"] for r in confirmed if r["uidvalidity"] == known.uidvalidity),
             uncleaned=tuple((r["uidvalidity"], r["uid"]) for r in confirmed if not r["cleaned"]),
-            failed={r["uid"]: Failed(r["uid"], r["attempts"], r["retry_at"]) for r in failed},
+            failed={r["uid"]: Failed(r["uid"], r["attempts"], r["retry_at"], r["suspected"]) for r in failed},
             last_success=row["last_success"],
+            copies={r["uid"]: r["copied"] == "proven" for r in confirmed if r["copied"] and not r["cleaned"]},
         )
 
     async def adopt(self, lease: Lease, name: str, folder: Folder) -> None:
-        """Starts a folder, or starts it anew; what was remembered under another UIDVALIDITY is forgotten."""
+        """Starts a folder, or starts it anew; what was remembered of its mails is forgotten, under the same
+        UIDVALIDITY as well: in a mailbox that went back the same UID is another mail."""
         async with self._fenced(lease) as connection:
             await connection.execute(
                 _ADOPT,
@@ -212,8 +221,8 @@ class Store:
                 folder.resync_below,
                 folder.live_since,
             )
-            await connection.execute(_FORGET_CONFIRMED, lease.account, name, folder.uidvalidity)
-            await connection.execute(_FORGET_FAILED, lease.account, name, folder.uidvalidity)
+            await connection.execute(_FORGET_CONFIRMED, lease.account, name)
+            await connection.execute(_FORGET_FAILED, lease.account, name)
 
     async def confirm(
         self, lease: Lease, name: str, folder: Folder, to_clean: Iterable[int], settled: Iterable[int]
@@ -235,7 +244,8 @@ class Store:
     async def fail(self, lease: Lease, name: str, folder: Folder, failed: Iterable[tuple[Failed, str]]) -> None:
         """Records failed attempts, each with its reason."""
         rows = [
-            (lease.account, name, folder.uidvalidity, f.uid, f.attempts, f.retry_at, reason) for f, reason in failed
+            (lease.account, name, folder.uidvalidity, f.uid, f.attempts, f.retry_at, f.suspected, reason)
+            for f, reason in failed
         ]
         async with self._fenced(lease) as connection:
             await connection.executemany(_FAIL, rows)
@@ -246,6 +256,12 @@ class Store:
         async with self._fenced(lease) as connection:
             await connection.execute(_CLEANED, *key, list(uids))
             await connection.execute(_TIDY, *key, folder.cursor)
+
+    async def copied(self, lease: Lease, name: str, folder: Folder, uids: Collection[int], *, proven: bool) -> None:
+        """Records that mails were copied elsewhere and are to be removed, or may not be."""
+        word = "proven" if proven else "unproven"
+        async with self._fenced(lease) as connection:
+            await connection.execute(_COPIED, lease.account, name, folder.uidvalidity, list(uids), word)
 
     # --- status, for people
 

@@ -15,23 +15,26 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from services.fetcher import faults, plan
-from services.fetcher.imap.client import Mailbox
+from services.fetcher import faults, waiting
 from services.fetcher.imap.connect import Security, connect
-from services.fetcher.reading import Looked, Reader, Rim, Session
+from services.fetcher.outlet import NotHandedOver
+from services.fetcher.protocol import Mailbox
+from services.fetcher.reading import Looked, Reader
+from services.fetcher.session import Rim, Session
 from services.fetcher.store import Lease, LeaseLost
 from shared import metrics
 from shared.clock import monotonic, now
 from shared.desk.model import Account
 from shared.desk.secret_files import SecretError, read_secret
 from shared.failures import Transient
-from shared.kafka.admin import KafkaUnreachable, ping
 from shared.logs import fields
 
 log = logging.getLogger(__name__)
 
 _HELD_BACK = "held_back"
 _NO_SECRET = "no_secret"  # noqa: S105  # a result, not a password
+# other failures end when a session lives: a server that lets us look and then goes away must not be asked for ever
+_ENDED_BY_A_LOOK = {_HELD_BACK, _NO_SECRET, faults.AuthFailed.result}
 _SECRET_LOOKED_AT = 5.0  # a corrected password is tried at once, not after hours
 
 
@@ -65,7 +68,6 @@ class Surroundings:
     trust: Trust
     secrets: Path
     zone: ZoneInfo
-    kafka: str  # bootstrap servers
 
 
 def start_of(start_from: Literal["now", "all"] | date, zone: ZoneInfo) -> Literal["now", "all"] | datetime:
@@ -86,6 +88,9 @@ class Watch:
         self._name = lease.account
         self._last_result = ""
         self._in_a_row = 0
+        self._began = 0.0  # when the session looked for the first time
+        self._not_taken = 0
+        self._complaint = ""
 
     async def run(self) -> None:
         try:
@@ -101,13 +106,20 @@ class Watch:
     async def _one_session(self) -> float:
         """A connection from its begin to its end; returns the seconds to wait before the next."""
         try:
-            if self._last_result == _HELD_BACK:
-                await ping(self._around.kafka)  # while it takes no records nothing is fetched
+            self._began = 0.0
+            await self._around.rim.outlet.ask()  # while nothing is taken nobody logs in
             return await self._session()
         except faults.Fault as fault:
             await self._report(fault.result, str(fault))
             return self._back_off(_NO_SECRET if isinstance(fault, SecretMissing) else fault.result)
-        except (Transient, KafkaUnreachable) as error:
+        except NotHandedOver as error:
+            await self._report(_HELD_BACK, str(error), counted=False)
+            self._not_taken += 1
+            if self._not_taken == 1:
+                return self._back_off(_HELD_BACK)
+            self._last_result = _HELD_BACK
+            return waiting.back_off("not_taken", self._not_taken - 1, random.random())  # noqa: S311  # jitter
+        except Transient as error:
             # nothing was lost and nothing confirmed: the mail waits in the mailbox
             await self._report(_HELD_BACK, str(error), counted=False)
             return self._back_off(_HELD_BACK)
@@ -119,26 +131,44 @@ class Watch:
             return self._back_off("protocol_error")
 
     def _back_off(self, result: str) -> float:
+        if self._began and monotonic() - self._began >= waiting.CALM:
+            self._last_result = ""
         self._in_a_row = self._in_a_row + 1 if result == self._last_result else 1
         self._last_result = result
-        return plan.back_off(result, self._in_a_row, random.random())  # noqa: S311  # jitter
+        return waiting.back_off(result, self._in_a_row, random.random())  # noqa: S311  # jitter
 
     async def _session(self) -> float:
         metrics.account_last_poll.labels(self._name).set(now().timestamp())
         account = self._account
         mailbox = await self._connect()
+        self._began = monotonic()
+        hasty = 0
         try:
-            session = Session(self._around.rim, self._lease, account, mailbox)
+            session = Session(self._around.rim, self._lease, account, mailbox, account.folder)
             reader = Reader(session, start_of(account.start_from, self._around.zone))
             idles = account.idle and mailbox.can_idle
             while True:
-                pause = await self._look(reader, stays=idles)
+                looked = await self._look(reader, stays=idles)
+                pause = self._pause(looked)
                 if not idles:
                     return pause
-                with metrics.account_idle_connections.labels("imap").track_inprogress():
-                    await mailbox.idle(pause)
+                ended = monotonic()
+                idles = await self._idle(mailbox, pause)
+                hasty = waiting.hasty_looks(hasty, waited=monotonic() - ended, found=looked.found > 0)
+                await asyncio.sleep(waiting.distance(hasty))
         finally:
             await mailbox.close()
+
+    async def _idle(self, mailbox: Mailbox, seconds: float) -> bool:
+        """False where the server offers IDLE and refuses it: the account is looked at every `interval`."""
+        try:
+            with metrics.account_idle_connections.labels(mailbox.protocol).track_inprogress():
+                await mailbox.idle(seconds)
+        except faults.Refused as refusal:
+            self._complaint = f"{refusal}: the mailbox is looked at every `interval` only"
+            return False
+        self._complaint = ""
+        return True
 
     async def _connect(self) -> Mailbox:
         account, trust = self._account, self._around.trust
@@ -157,18 +187,21 @@ class Watch:
         except SecretError as error:
             raise SecretMissing(str(error)) from error
 
-    async def _look(self, reader: Reader, *, stays: bool) -> float:
-        """One look, and its success told; returns the seconds until the next is due without news."""
+    async def _look(self, reader: Reader, *, stays: bool) -> Looked:
+        """One look, and its success told."""
         began = monotonic()
         looked = await reader.look()
-        error = faults.Refused.result if looked.complaint else ""
-        await self._store.succeeded(self._lease, looked.began, connected=stays, error=error, text=looked.complaint)
-        self._last_result, self._in_a_row = "", 0
+        complaint = looked.complaint or self._complaint
+        error = faults.Refused.result if complaint else ""
+        await self._store.succeeded(self._lease, looked.began, connected=stays, error=error, text=complaint)
+        self._not_taken = 0
+        if self._last_result in _ENDED_BY_A_LOOK:
+            self._last_result, self._in_a_row = "", 0
         metrics.account_fetch.labels(self._name, "success").inc()
         metrics.account_fetch_duration.labels("imap").observe(monotonic() - began)
         metrics.account_last_success.labels(self._name).set(looked.began.timestamp())
         metrics.account_last_poll.labels(self._name).set(now().timestamp())
-        return self._pause(looked)
+        return looked
 
     def _pause(self, looked: Looked) -> float:
         interval = self._account.interval.total_seconds()

@@ -6,9 +6,9 @@ ENVELOPE or BODYSTRUCTURE, which one broken mail can make unreadable for a whole
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Literal
 
 from aioimaplib.aioimaplib import SELECTED, Command, quoted
 
@@ -24,19 +24,11 @@ from services.fetcher.imap.syntax import (
 )
 from services.fetcher.imap.wire import Exchange, Wire
 from services.fetcher.plan import Listed, MailboxState
+from services.fetcher.protocol import HEADERS_AT_MOST, Fetched
 
-HEADERS_AT_MOST = 128 * 1024
 _SLACK = 64 * 1024  # servers announce sizes with other line ends, or before adding a header
 _IDLE_AT_MOST = 540.0  # nine minutes: routers and servers forget a silent connection
 _LOGOUT_AT_MOST = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A mail, or of an oversize one its header block; `body` None if the server sent none."""
-
-    uid: int
-    body: bytes | None
 
 
 class Mailbox:
@@ -44,6 +36,8 @@ class Mailbox:
 
     After every fault but `Refused` the connection is gone for good: connect anew, after a while.
     """
+
+    protocol: Literal["imap", "pop3"] = "imap"
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -83,12 +77,13 @@ class Mailbox:
             raise faults.ProtocolFault(f"{folder}: the server names no UIDVALIDITY, mail cannot be told apart")
         counts = [text.split()[1] for text in texts if text.upper().endswith(b" EXISTS")]
         exists = int(counts[-1]) if counts and counts[-1].isdigit() else 0
-        uidnext = response_code(texts, b"UIDNEXT")
-        if uidnext is None or not uidnext.isdigit():
+        uidnext = response_code(texts, b"UIDNEXT") or b""
+        told = uidnext.isdigit()
+        if not told:
             last = await self._search("UID *") if exists else []
             uidnext = b"%d" % (max(last, default=0) + 1)
         self._wire.news = False
-        return MailboxState(int(uidvalidity), int(uidnext), exists)
+        return MailboxState(int(uidvalidity), int(uidnext), exists, told)
 
     async def _search(self, criteria: str) -> list[int]:
         exchange = await self.run("SEARCH", criteria, prefix="UID")
@@ -100,6 +95,10 @@ class Mailbox:
         found = await self._search(f"UID {first}:{last or '*'}{dated}")
         # RFC 3501 §6.4.8: `n:*` always includes the last mail, also when it is below n
         return [uid for uid in found if uid >= first]
+
+    async def present(self, uids: Collection[int]) -> set[int]:
+        """Those of `uids` that a search finds now."""
+        return set(await self._search(f"UID {uid_set(uids)}")) & set(uids) if uids else set()
 
     async def sizes(self, uids: Sequence[int]) -> list[Listed]:
         """Sizes, flags and dates; a UID without a readable size is missing from the list."""
@@ -145,17 +144,28 @@ class Mailbox:
         exchange = await self.run("STORE", uid_set(uids), "+FLAGS.SILENT", f"({flag})", prefix="UID")
         exchange.require_ok(f"UID STORE {flag}")
 
+    @property
+    def moves_at_once(self) -> bool:
+        return "MOVE" in self.capabilities
+
     async def move(self, uids: Sequence[int], folder: str) -> None:
-        """UID MOVE (RFC 6851); without it COPY, and only what was copied is removed."""
+        """UID MOVE (RFC 6851)."""
         target = quoted(mailbox_name(folder))
-        if "MOVE" in self.capabilities:
-            (await self.run("MOVE", uid_set(uids), target, prefix="UID")).require_ok(f"UID MOVE to {folder}")
-            return
+        (await self.run("MOVE", uid_set(uids), target, prefix="UID")).require_ok(f"UID MOVE to {folder}")
+
+    async def copy(self, uids: Sequence[int], folder: str) -> set[int] | None:
+        """Those that COPYUID (RFC 4315) proves to be copied; None where the server does not say.
+
+        Refused where they could not be removed afterwards: each look would make another copy.
+        """
         self._require_uidplus()
+        target = quoted(mailbox_name(folder))
         copy = (await self.run("COPY", uid_set(uids), target, prefix="UID")).require_ok(f"UID COPY to {folder}")
         copied = response_code([copy.text], b"COPYUID")
-        sources = (copied or b"").split()[1:2]  # an empty COPYUID: nothing was there to copy
-        await self.remove(sorted(members(sources[0], uids)) if sources else [])
+        if copied is None:
+            return None
+        sources = copied.split()[1:2]  # an empty COPYUID: nothing was there to copy
+        return members(sources[0], uids) if sources else set()
 
     async def remove(self, uids: Sequence[int]) -> None:
         """\\Deleted and UID EXPUNGE (RFC 4315). Never a plain EXPUNGE, which takes other people's deletions along."""
@@ -175,9 +185,11 @@ class Mailbox:
         return "IDLE" in self.capabilities
 
     async def idle(self, seconds: float) -> None:
-        """Returns when there is something to look at, or after `seconds`; raises when the connection is lost."""
+        """Returns when there is something to look at, or after `seconds`; raises when the connection is lost, and
+        Refused when it lives but the server will not have IDLE."""
         if not self._wire.news:
-            await self._wire.idle(min(seconds, _IDLE_AT_MOST))
+            ended = await self._wire.idle(min(seconds, _IDLE_AT_MOST))
+            ended.require_ok("IDLE")
 
     async def close(self) -> None:
         """LOGOUT if the server is quick, and the connection is gone in any case."""

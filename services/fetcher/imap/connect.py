@@ -11,6 +11,7 @@ from aioimaplib.aioimaplib import AUTH, NONAUTH, quoted
 from services.fetcher import faults
 from services.fetcher.imap.client import Mailbox
 from services.fetcher.imap.wire import Exchange, Limits, Wire
+from shared.redaction import Redaction
 
 
 class Security(StrEnum):
@@ -37,7 +38,7 @@ async def connect(
     `context` must verify certificates. STARTTLS is demanded, not tried: a server that does not offer it,
     or that greets with PREAUTH (RFC 3501 §7.1.4), is refused before anything is sent in the clear.
     """
-    wire = Wire(limits or Limits())
+    wire = Wire(limits or Limits(), Redaction([password]))
     try:
         async with asyncio.timeout(deadline):
             await _open_connection(wire, host, port, context if security is Security.tls else None)
@@ -94,7 +95,7 @@ async def _greet(wire: Wire, host: str, security: Security, deadline: float) -> 
     elif greeting.startswith(b"* PREAUTH"):
         raise faults.TlsFailed(f"{host} greets with PREAUTH where STARTTLS is demanded")
     elif greeting.startswith(b"* BYE"):
-        raise faults.of_refusal(wire.greeting[5:], faults.ConnectFailed, "refused at once")
+        raise faults.of_refusal(wire.greeting[5:], faults.ConnectFailed, "refused at once", wire.secrets)
     else:
         raise faults.ProtocolFault(f"{host} does not greet as an IMAP server")
 
@@ -122,8 +123,7 @@ async def _log_in(wire: Wire, mailbox: Mailbox, user: str, password: str) -> Non
     else:
         raise faults.AuthFailed("the server offers no log-in that fits: AUTH=PLAIN is missing")
     if answer.status != "OK":
-        said = answer.text.replace(password.encode(), b"***") if password else answer.text
-        raise faults.of_refusal(said, faults.AuthFailed, "log-in refused")
+        raise faults.of_refusal(answer.text, faults.AuthFailed, "log-in refused", wire.secrets)
     wire.state = AUTH
     await ask_capabilities(wire, mailbox)
 

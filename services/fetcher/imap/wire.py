@@ -19,6 +19,7 @@ from aioimaplib.aioimaplib import CONNECTED, LOGOUT, Command, Commands, IMAP4Cli
 
 from services.fetcher import faults
 from services.fetcher.imap.syntax import Untagged
+from shared.redaction import Redaction
 
 # at DEBUG the library formats every chunk, log-in lines included
 logging.getLogger("aioimaplib").setLevel(logging.WARNING)
@@ -49,6 +50,7 @@ class Exchange:
     literal_bytes: int  # what is left of the command's budget
     text_bytes: int
     replies: deque[bytes]  # answers to the server's `+`, in order
+    secrets: Redaction
     untagged: list[Untagged] = field(default_factory=list)
     continued: bool = False
     status: str = ""  # OK, NO or BAD once the tagged line is there
@@ -56,16 +58,17 @@ class Exchange:
 
     def require_ok(self, doing: str) -> "Exchange":
         if self.status != "OK":
-            raise faults.of_refusal(self.text, faults.Refused, doing)
+            raise faults.of_refusal(self.text, faults.Refused, doing, self.secrets)
         return self
 
 
 class Wire(IMAP4ClientProtocol):
     """The connection's protocol object; see `services.fetcher.imap.client` for the commands."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, secrets: Redaction | None = None) -> None:
         super().__init__(asyncio.get_running_loop())
         self.limits = limits
+        self.secrets = secrets or Redaction()
         self.greeting = b""
         self.news = False  # EXISTS came since this was last set to False
         self._turn = asyncio.Lock()
@@ -130,7 +133,9 @@ class Wire(IMAP4ClientProtocol):
                 raise self._fault
             if self.state not in Commands[command.name].valid_states:
                 raise faults.ProtocolFault(f"{command.name} in state {self.state}")
-            exchange = Exchange(command.tag.encode(), command.name, literal_bytes, self.limits.text, deque(replies))
+            exchange = Exchange(
+                command.tag.encode(), command.name, literal_bytes, self.limits.text, deque(replies), self.secrets
+            )
             self._exchange = exchange
             self._heard = self.loop.time()
             self.send(str(command))
@@ -167,27 +172,27 @@ class Wire(IMAP4ClientProtocol):
             await self._finish(exchange, expected)
             return exchange
 
-    async def idle(self, seconds: float = 540.0) -> None:
-        """IDLE (RFC 2177) until EXISTS, EXPUNGE or `seconds`; returns after DONE was answered."""
+    async def idle(self, seconds: float = 540.0) -> Exchange:
+        """IDLE (RFC 2177) until EXISTS, EXPUNGE or `seconds`; returns after DONE was answered, or with the answer
+        of a server that ends it by itself."""
         async with self._talk(Command("IDLE", self.new_tag(), loop=self.loop), 0, ()) as exchange:
             started = await self.until(
                 lambda: exchange.continued or exchange.status, self.limits.command, self.limits.silence
             )
             if not started:
                 raise faults.TimedOut("IDLE: not begun within its deadline")
-            if exchange.status:
-                raise faults.of_refusal(exchange.text, faults.ProtocolFault, "IDLE")
             await self.until(lambda: self.news or exchange.status, seconds)
             if not exchange.status:
                 self._heard = self.loop.time()
                 self.send("DONE")
             await self._finish(exchange, 0)
+            return exchange
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """STARTTLS (RFC 3501 §6.2.1), handshake included; nothing said before it is believed after it."""
         exchange = await self.execute(Command("STARTTLS", self.new_tag(), loop=self.loop))
         if exchange.status != "OK":
-            raise faults.TlsFailed(f"STARTTLS refused: {faults.quote(exchange.text)!r}")
+            raise faults.of_refusal(exchange.text, faults.TlsFailed, "STARTTLS refused", self.secrets)
         if self._fault is not None:
             raise self._fault
         secured = await self.loop.start_tls(
@@ -286,7 +291,7 @@ class Wire(IMAP4ClientProtocol):
     def _on_untagged(self, response: Untagged, exchange: Exchange | None) -> None:
         text = response.text
         if text[:6].upper() == b"* BYE " and (exchange is None or exchange.name != "LOGOUT"):
-            raise faults.of_refusal(text[6:], faults.ConnectFailed, "connection ended")
+            raise faults.of_refusal(text[6:], faults.ConnectFailed, "connection ended", self.secrets)
         if _EXISTS.match(text) and (exchange is None or exchange.name == "IDLE" or text[-6:].upper() == b"EXISTS"):
             self.news = True
             self._changed.set()

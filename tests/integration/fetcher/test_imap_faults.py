@@ -397,23 +397,26 @@ async def test_move_without_the_extension_removes_only_what_was_copied(log_in: C
 
     async with scripted(serve) as server:
         mailbox = await opened(log_in, server.port)
-        await mailbox.move([1, 2, 3], "done")
+        copied = await mailbox.copy([1, 2, 3], "done")
+        assert copied == {1, 3}
+        await mailbox.remove(sorted(copied))
 
 
-@pytest.mark.parametrize("answer", ["OK [COPYUID 7  ] nothing", "OK copied"])
-async def test_an_unproven_copy_removes_nothing(log_in: Connect, answer: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "copied"), [("OK [COPYUID 7  ] nothing", set()), ("OK copied", None)], ids=["nothing", "not said"]
+)
+async def test_a_copy_proves_what_the_server_says_and_no_more(
+    log_in: Connect, answer: str, copied: set[int] | None
+) -> None:
     async def serve(server: Server) -> None:
         await server.lets_in_and_opens("IMAP4rev1 UIDPLUS")
         await server.hears("UID COPY 1")
         await server.answers(tagged=answer)
-        await server.hears("LOGOUT")
-        await server.answers("* BYE", tagged="OK")
-        await server.hears_nothing_more()
+        await server.hangs()
 
     async with scripted(serve) as server:
         mailbox = await opened(log_in, server.port)
-        await mailbox.move([1], "done")
-        await mailbox.close()
+        assert await mailbox.copy([1], "done") == copied
 
 
 async def test_without_uidplus_nothing_is_deleted_and_the_reason_told(log_in: Connect) -> None:

@@ -1,107 +1,29 @@
 """Mails that cannot be fetched and connections that die at the wrong moment: scripted mailboxes, real Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from services.fetcher import faults
-from services.fetcher.reading import Reader, Session
-from services.fetcher.store import Lease
-from services.fetcher.watch import Surroundings
-from shared.desk.model import Account
 from shared.kafka.admin import apply_topics
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.dialogue import Server, scripted
+from tests.integration.fetcher.looks import leased, look
+from tests.integration.fetcher.scripted_mailbox import ScriptedMailbox
 from tests.integration.fetcher.world import World, mail, until
 from tests.servers import OwnServers
 
 ATTEMPTS = 5
 
 
-class ScriptedMailbox:
-    """A folder whose mails have bodies, or None: then the server says NIL, or `cuts` the connection."""
-
-    def __init__(self, bodies: dict[int, bytes | None], *, cuts: bool = False) -> None:
-        self.bodies = bodies
-        self.cuts = cuts
-        self.stored: list[str] = []
-        self.fetched: list[str] = []
-        self.loses_store = False
-
-    async def __call__(self, server: Server) -> None:
-        await server.lets_in()
-        while line := (await server.reader.readline()).decode().strip():
-            server.tag, _, command = line.partition(" ")
-            await self._answer(server, command)
-
-    async def _answer(self, server: Server, command: str) -> None:
-        if command.startswith("SELECT"):
-            next_uid = max(self.bodies) + 1
-            await server.answers(f"* {len(self.bodies)} EXISTS", "* OK [UIDVALIDITY 7]", f"* OK [UIDNEXT {next_uid}]")
-        elif command.startswith("UID SEARCH"):
-            await server.answers("* SEARCH " + " ".join(map(str, self.bodies)))
-        elif "RFC822.SIZE" in command:
-            sizes = {uid: len(body or b"x" * 500) for uid, body in self.bodies.items()}
-            await server.answers(*(f"* 1 FETCH (UID {uid} RFC822.SIZE {size} FLAGS ())" for uid, size in sizes.items()))
-        elif command.startswith("UID FETCH"):
-            await self._bodies(server, command.split()[2])
-        elif command.startswith("UID STORE"):
-            if self.loses_store:
-                self.loses_store = False
-                raise ConnectionResetError
-            self.stored.append(command.split()[2])
-            await server.answers()
-        else:
-            await server.answers()
-
-    async def _bodies(self, server: Server, uids: str) -> None:
-        self.fetched.append(uids)
-        first, _, last = uids.partition(":")
-        for uid in range(int(first), int(last or first) + 1):
-            body = self.bodies[uid]
-            if body is not None:
-                await server.sends(b"* 1 FETCH (UID %d BODY[] {%d}\r\n" % (uid, len(body)) + body + b")\r\n")
-            elif self.cuts:
-                raise ConnectionResetError
-            else:
-                await server.says(f"* 1 FETCH (UID {uid} BODY[] NIL)")
-        await server.answers()
-
-
-ACCOUNT = Account.model_validate(
-    {"type": "imap", "host": "127.0.0.1", "user": "u", "password": {"secret": "imap"}, "queue": "Raw"}
-)
-
-
-async def look(around: Surroundings, lease: Lease, log_in: Connect, port: int) -> None:
-    mailbox = await log_in(port)
-    try:
-        await Reader(Session(around.rim, lease, ACCOUNT, mailbox), "all").look()
-    finally:
-        await mailbox.close()
-
-
-@asynccontextmanager
-async def leased(world: World) -> AsyncIterator[tuple[Surroundings, Lease]]:
-    async with world.parts() as around:
-        (lease,) = await around.rim.store.acquire(["caixa"], "one", timedelta(minutes=5))
-        yield around, lease
-
-
-@pytest.mark.parametrize("cuts", [False, True], ids=["NIL", "connection cut"])
 async def test_a_mail_without_a_body_is_tried_five_times_then_a_dead_letter_and_no_other_suffers(
-    world: World, log_in: Connect, cuts: bool
+    world: World, log_in: Connect
 ) -> None:
-    box = ScriptedMailbox({1: mail(1), 2: None, 3: mail(3)}, cuts=cuts)
+    box = ScriptedMailbox({1: mail(1), 2: None, 3: mail(3)})
     async with scripted(box) as server, leased(world) as (around, lease):
         for _ in range(ATTEMPTS):
-            try:
-                await look(around, lease, log_in, server.port)
-            except faults.ConnectFailed:
-                assert cuts
+            await look(around, lease, log_in, server.port)
             await world.execute("UPDATE fetcher.failed SET retry_at = clock_timestamp()")
         await look(around, lease, log_in, server.port)
         tries = len(box.fetched)
@@ -115,6 +37,22 @@ async def test_a_mail_without_a_body_is_tried_five_times_then_a_dead_letter_and_
     assert all("2" not in uids for uids in box.stored)
 
 
+async def test_a_mail_that_takes_the_connection_with_it_is_no_dead_letter_and_comes_alone_and_last(
+    world: World, log_in: Connect
+) -> None:
+    box = ScriptedMailbox({1: mail(1), 2: None, 3: mail(3)}, cuts=True)
+    async with scripted(box) as server, leased(world) as (around, lease):
+        for _ in range(ATTEMPTS + 2):
+            with pytest.raises(faults.ConnectFailed):
+                await look(around, lease, log_in, server.port)
+            await world.execute("UPDATE fetcher.failed SET retry_at = clock_timestamp()")
+        assert box.fetched[:5] == ["1:3", "1", "2", "3", "2"]
+        box.bodies[2] = mail(2)  # it was the network after all
+        await look(around, lease, log_in, server.port)
+    assert sorted(m.uid for m in await world.received(3)) == ["1", "2", "3"]
+    assert await world.row("SELECT count(*) AS left FROM fetcher.failed") == {"left": 0}
+
+
 async def test_a_failed_mail_is_not_tried_before_its_time(world: World, log_in: Connect) -> None:
     box = ScriptedMailbox({1: None})
     async with scripted(box) as server, leased(world) as (around, lease):
@@ -125,7 +63,7 @@ async def test_a_failed_mail_is_not_tried_before_its_time(world: World, log_in: 
 
 async def test_a_short_body_is_no_mail(world: World, log_in: Connect) -> None:
     class Short(ScriptedMailbox):
-        async def _bodies(self, server: Server, uids: str) -> None:
+        async def _send_bodies(self, server: Server, uids: str) -> None:
             await server.answers(b"* 1 FETCH (UID 1 BODY[] {4}\r\ntorn)")
 
     async with scripted(Short({1: b"x" * 500})) as server, leased(world) as (around, lease):

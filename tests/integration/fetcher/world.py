@@ -18,7 +18,8 @@ from services.fetcher.budget import ByteBudget
 from services.fetcher.imap.client import Mailbox
 from services.fetcher.imap.connect import Security, connect
 from services.fetcher.lease import Leases
-from services.fetcher.reading import Rim
+from services.fetcher.outlet import Outlet
+from services.fetcher.session import Rim
 from services.fetcher.store import Store
 from services.fetcher.watch import Surroundings, Trust
 from shared.desk.watch import DeskWatch
@@ -120,12 +121,13 @@ class World:
     ) -> AsyncIterator[Surroundings]:
         pool = await create_pool(self.dsn, "fetcher")
         producer = Producer(kafka or self.at.kafka, self.prefix, client_id="test", send_seconds=5)
-        rim = Rim(store(pool), producer, open_originals(f"file://{self.folder}/objects"), ByteBudget())
+        outlet = Outlet(producer, open_originals(f"file://{self.folder}/objects"), kafka or self.at.kafka)
+        rim = Rim(store(pool), outlet, ByteBudget())
         desk = DeskWatch(self.folder / "desk.yaml")
         try:
             trust = Trust.load(ca_file or self.at.ca_file)
             zone = desk.current.desk.zone
-            yield Surroundings(rim, trust, self.secrets, zone, kafka or self.at.kafka)
+            yield Surroundings(rim, trust, self.secrets, zone)
         finally:
             await producer.close()
             await pool.close()

@@ -15,7 +15,6 @@ from services.fetcher.plan import (
     MailboxState,
     advance,
     after_failure,
-    back_off,
     body_fault,
     counts_as_new,
     due,
@@ -228,31 +227,3 @@ def test_the_cursor_passes_what_is_final_and_stops_at_what_is_not(
 def test_only_uids_confirmed_under_this_uidvalidity_are_cleaned() -> None:
     state = MailboxState(8, uidnext=100, exists=50)
     assert to_clean([(7, 1), (8, 3), (8, 2), (9, 4)], state) == [2, 3]
-
-
-# --- waiting
-
-
-@pytest.mark.parametrize(
-    ("result", "failures", "expected"),
-    [
-        ("connect_failed", 1, 2),
-        ("connect_failed", 2, 4),
-        ("connect_failed", 100, 300),
-        ("timeout", 1_000_000, 300),
-        ("auth_failed", 1, 2),
-        ("auth_failed", 2, 4),
-        ("auth_failed", 3, 900),
-        ("auth_failed", 4, 1800),
-        ("auth_failed", 8, 21_600),
-        ("auth_failed", 50, 21_600),
-        ("busy", 1, 30),
-        ("busy", 9, 300),
-        ("throttled", 1, 300),
-        ("throttled", 9, 3600),
-        ("held_back", 9, 10),
-    ],
-)
-def test_back_off_grows_to_a_limit_of_its_class(result: str, failures: int, expected: float) -> None:
-    assert back_off(result, failures, jitter=0.0) == expected
-    assert expected < back_off(result, failures, jitter=0.99) < expected * 1.2
