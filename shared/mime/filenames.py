@@ -21,10 +21,10 @@ def filename(disposition: Parameters, content_type: Parameters, decoder: Decoder
     for found, name in ((disposition, "filename"), (content_type, "name")):
         if not found:
             continue
-        if (long := extended(found, name, limits)) and (text := _safe(_long(*long, decoder, limits))):
+        if (long := extended(found, name, limits)) and (text := shown(_long(*long, decoder, limits))):
             return text
         plain = found.get(name)
-        if plain and (text := _safe(_plain(plain, decoder, limits))):
+        if plain and (text := shown(_plain(plain, decoder, limits))):
             return text
     return ""
 
@@ -43,7 +43,8 @@ def _plain(value: bytes, decoder: Decoder, limits: Limits) -> str:
     return encoded_words.decode(value, decoder, limits.encoded_words)
 
 
-def _safe(text: str) -> str:
+def shown(text: str) -> str:
+    """A name as it may be shown: on one line, without controls and separators, at most 255 bytes."""
     text = one_line(_REPLACED.sub("_", text))
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)

@@ -22,7 +22,12 @@ _BLOCK_END = re.compile(r"(?i)br|/?(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote|
 _BLANKS = re.compile(r"[ \t\r\f\v]+")
 _NEWLINES = re.compile(r" ?\n[ \n]*")
 _TABLES = re.compile(r"(?i)<(/?)(table|tbody|thead|tfoot|tr|td|th)(?=[\s/>])")
-_PLAIN_TABLE = {"table": "div", "tbody": "div", "thead": "div", "tfoot": "div", "tr": "div", "td": "span", "th": "span"}
+_IMAGES = re.compile(
+    rb"(data:image/[a-z0-9.+-]{1,40};base64,)(?:\s*[A-Za-z0-9+/=%]{40,}+)++[A-Za-z0-9+/=%]*", re.IGNORECASE
+)
+_IMAGES_OF_TEXT = re.compile(_IMAGES.pattern.decode("ascii"), re.IGNORECASE | re.ASCII)
+_DATA = "data:image/"
+_NOTHING = "<img"  # for an end tag without its beginning: no void element that shows less is known to every parser
 _INVISIBLE = re.compile(r"(?i)display\s*:\s*none")
 
 
@@ -34,12 +39,19 @@ def _only_visibility(style: str, element: HtmlElement) -> None:
 
 # the indentation of nested lists multiplies with their lines: half of the usual
 _LIST = HtmlElement(display=Display.block, padding_inline=2)
-_LAYOUT = ParserConfig(css={**CSS_PROFILES["strict"], "ul": _LIST, "ol": _LIST})
+_BLOCK = HtmlElement(display=Display.block)
+_BLOCKS = [
+    *("dl", "dt", "dd", "option", "center", "address", "form", "fieldset", "legend", "section", "article", "header"),
+    *("footer", "main", "nav", "aside", "figure", "figcaption", "details", "summary", "caption", "noscript"),
+]
+_LAYOUT = ParserConfig(css={**dict.fromkeys(_BLOCKS, _BLOCK), **CSS_PROFILES["strict"], "ul": _LIST, "ol": _LIST})
 _LAYOUT.attribute_handler.attribute_mapping = {"style": _only_visibility}
 
 
 def text_of(source: str, room: int, depth: int) -> tuple[str, bool]:
     """(text, whether it was laid out). Beyond `room` characters and `depth` open elements tags are only dropped."""
+    if _DATA in source:
+        source = _IMAGES_OF_TEXT.sub(r"\1", source)
     if len(source) <= room and not _too_deep(source, depth):
         try:
             return get_text(_without_tables(source), _LAYOUT).strip("\n") + "\n", True
@@ -61,15 +73,67 @@ def _too_deep(source: str, limit: int) -> bool:
     return False
 
 
+def without_images(data: bytes) -> bytes:
+    """HTML without the bytes of the pictures that stand in it as `data:` URIs: they are no text, however long."""
+    return _IMAGES.sub(rb"\1", data)
+
+
 def _without_tables(source: str) -> str:
     """Tables as rows of words: padding every line to the widest cell costs the square of a hostile table's size."""
-    return _TABLES.sub(_plain_table, source) if "<" in source else source
+    return _TABLES.sub(_Rows().plain, source) if "<" in source else source
 
 
-def _plain_table(match: re.Match[str]) -> str:
-    name = match[2].lower()
-    gap = " " if match[1] and name in ("td", "th") else ""
-    return f"{gap}<{match[1]}{_PLAIN_TABLE[name]}"
+class _Rows:
+    """Puts the end tags of rows and cells, which HTML lets senders omit: else each would be inside of the one before,
+    and the parser drops what is nested too deep."""
+
+    def __init__(self) -> None:
+        self._open: list[list[bool]] = [[False, False]]  # of each table around: a row, a cell
+
+    def plain(self, match: re.Match[str]) -> str:
+        """The tag's beginning, which stands for that of a tag of the table; its attributes stay behind it."""
+        closing, name = match[1] != "", match[2].lower()
+        if name == "table":
+            return self._table(closing=closing)
+        if name == "tr":
+            return self._row(closing=closing)
+        if name in ("td", "th"):
+            return self._cell(closing=closing)
+        return self._end_row() + _NOTHING
+
+    def _table(self, *, closing: bool) -> str:
+        if not closing:
+            self._open.append([False, False])
+            return "<div"
+        ended = self._end_row()
+        if len(self._open) > 1:
+            self._open.pop()
+        return ended + "</div"
+
+    def _row(self, *, closing: bool) -> str:
+        if closing:
+            return self._end_row().removesuffix(">") or _NOTHING
+        ended = self._end_row()
+        self._open[-1][0] = True
+        return ended + "<div"
+
+    def _cell(self, *, closing: bool) -> str:
+        ended = self._end_cell()
+        if closing:
+            return ended.removesuffix(">") or _NOTHING
+        self._open[-1][1] = True
+        return ended + "<span"
+
+    def _end_cell(self) -> str:
+        _, cell = self._open[-1]
+        self._open[-1][1] = False
+        return " </span>" if cell else ""
+
+    def _end_row(self) -> str:
+        ended = self._end_cell()
+        row, _ = self._open[-1]
+        self._open[-1][0] = False
+        return ended + ("</div>" if row else "")
 
 
 def stripped(source: str) -> str:

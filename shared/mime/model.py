@@ -47,7 +47,7 @@ class Attachment:
         """Bytes of `content`; of base64 without decoding it, exact where that is well-formed."""
         if self.encoding == "base64":
             return transfer.base64_size(self._raw, self.offset, self.offset + self.length)
-        if self.encoding in ("quoted-printable", "x-uuencode", "uuencode", "x-uue", "uue"):
+        if transfer.is_known(self.encoding):
             return len(self.content)
         return self.length
 

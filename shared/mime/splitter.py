@@ -20,7 +20,8 @@ _LINE_END = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")
 class Leaf:
     """A part without parts: `raw[start:end]` is its encoded content.
 
-    `group` is shared by the leaves of one multipart/alternative, else its own. `opaque`: never body text.
+    `group` is shared by the leaves of one multipart/alternative, else its own (`alternative`: it is one of several).
+    `opaque`: never body text.
     """
 
     headers: Headers
@@ -30,6 +31,7 @@ class Leaf:
     start: int
     end: int
     group: int
+    alternative: bool
     related: bool
     opaque: bool
 
@@ -119,6 +121,7 @@ class _Splitter:
                 start=start,
                 end=entity.end,
                 group=group,
+                alternative=entity.group > 0,
                 related=entity.related,
                 opaque=opaque,
             )

@@ -3,6 +3,7 @@
 import binascii
 import re
 
+_UUENCODE = ("x-uuencode", "uuencode", "x-uue", "uue")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _FOREIGN = bytes(set(range(256)) - set(_BASE64 + b"="))
 _RULE = re.compile(rb"^[_-]{3,}[ \t]*\r?$", re.MULTILINE)
@@ -10,6 +11,8 @@ _MORE = re.compile(rb"\s*((?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2,3}=+)?|[A-Za-z
 _WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
 _PROSE = re.compile(rb"(?<=\n)(?:\S{1,20}[ \t]+){2,}\S")
 _FIRST_LINE = re.compile(rb"[^\s][^\r\n]*")
+_WORDS = re.compile(rb"\s*(?:[A-Z]?[a-z]+|[A-Z]+)(?:[ ,.!?'\r\n-]+(?:[A-Z]?[a-z]+|[A-Z]+))*+[ .,!?\r\n]*")
+_SHORT = 400
 _LOOKED_AT = 4_096
 _MOST_GAPS, _LONGEST_WORD = 3, 20
 _PADDING = re.compile(rb"=[=\s]*")
@@ -18,13 +21,18 @@ _LONE_CR = re.compile(rb"=\r(?!\n)")
 _BEGIN = re.compile(rb"^begin [0-7]{3,4} [^\n]*\n", re.MULTILINE)
 
 
+def is_known(encoding: str) -> bool:
+    """Whether a transfer encoding of this name changes the bytes."""
+    return encoding in ("base64", "quoted-printable", *_UUENCODE)
+
+
 def decode(data: bytes, encoding: str) -> bytes:
     """`data` decoded by the lower-case name of its transfer encoding; unknown names leave it as it is."""
     if encoding == "base64":
         return base64(data)
     if encoding == "quoted-printable":
         return quoted_printable(data)
-    if encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
+    if encoding in _UUENCODE:
         return uuencoded(data)
     return data
 
@@ -36,6 +44,11 @@ def base64(data: bytes) -> bytes:
         return binascii.a2b_base64(data.translate(None, b"\r\n"), strict_mode=True)
     except binascii.Error:
         return data if _is_prose(data) else b"".join(_blocks(data))
+
+
+def is_a_few_words(data: bytes) -> bool:
+    """Whether this short text may be words as well as base64: what it decodes to must say."""
+    return len(data) <= _SHORT and _WORDS.fullmatch(data) is not None
 
 
 def _is_prose(data: bytes) -> bool:
