@@ -78,6 +78,10 @@ async def measure(dsn: str, server: psutil.Process, batches: int, size: int) -> 
         path = Path(folder) / "desk.yaml"
         path.write_text("queues: {suporte: {}}\n")
         pool = await create_pool(dsn, "ticketing")
+        await pool.execute(
+            "INSERT INTO ticketing.relay (holder, epoch, until, lineage) "
+            "VALUES ('bench', 1, 'infinity', ticketing.lineage())"
+        )
         handle = MailHandler(pool, DeskWatch(path), lambda: None)
         cpu = wall = 0.0
         server_before = 0.0

@@ -5,6 +5,7 @@ Labels are bounded by configuration (account, topic, template), never an address
 handlers count once per batch.
 """
 
+import math
 import os
 
 os.environ["PROMETHEUS_DISABLE_CREATED_SERIES"] = "true"  # noqa: TID251  # read at import by the client library
@@ -85,10 +86,16 @@ mail_to_ticket = Histogram(
     ["origin", "kind"],
     buckets=_LATENCY,
 )
-outbox_pending = Gauge("carteiro_outbox_pending", "Events committed and not yet published.")
-outbox_oldest = Gauge(
-    "carteiro_outbox_oldest_pending_timestamp_seconds", "When the oldest unpublished event was committed; 0: none."
+outbox_pending = Gauge(
+    "carteiro_outbox_pending", "Events committed and not yet published, about; NaN where another process publishes."
 )
+outbox_oldest = Gauge(
+    "carteiro_outbox_oldest_pending_timestamp_seconds",
+    "When the oldest unpublished event was committed; 0: none; NaN where another process publishes.",
+)
+for _gauge in (outbox_pending, outbox_oldest):
+    _gauge.set(math.nan)  # until a process leads the outbox: a zero would speak for the one who does
+del _gauge
 outbox_published = Counter("carteiro_outbox_published", "Events published by the relay.", ["result"])
 
 # mailer

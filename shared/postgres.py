@@ -56,6 +56,10 @@ async def create_pool(dsn: str, service: str, *, size: int = 4, role: bool = Tru
             "application_name": f"carteiro-{service}",
             "lock_timeout": "2s",
             "idle_in_transaction_session_timeout": "5s",
+            # a host that dies silently: its session, and the locks with it, ends in half a minute, not in two hours
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "4",
             **({"role": f"carteiro_{service}"} if role else {}),
         },
     )

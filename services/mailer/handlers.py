@@ -102,7 +102,7 @@ def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], Counter
         elif not fact.ticket_id.isdecimal():
             raise Permanent("decode", "$.ticket_id")
         else:
-            facts[event_id] = fact
+            facts.setdefault(event_id, fact)  # the first: a repeat is of a later moment, and others may have read it
     return facts, skipped
 
 

@@ -6,12 +6,14 @@ by themselves when it comes.
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.ticketing import dead_letter_store
 from services.ticketing.handlers import DeadLetterHandler, MailHandler, origin_of
 from services.ticketing.outbox import Relay
+from services.ticketing.recall import Recall
 from shared import metrics
 from shared.failures import describe
 from shared.kafka.admin import differences
@@ -38,7 +40,8 @@ async def serve(process: Process) -> None:
     pool = await process.database("ticketing")
     settings = process.settings
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-ticketing")
-    relay = Relay(settings.dsn, producer)
+    recall = Recall(settings.kafka, settings.prefix, lambda: desk.current.desk.ticket.system_id)
+    relay = Relay(settings.dsn, settings.prefix + (settings.instance or uuid.uuid4().hex), producer, recall)
     process.health.alive["outbox relay"] = lambda: relay.last_progress
     service = _Service(process, pool, producer)
     relaying = asyncio.create_task(relay.run(), name="outbox-relay")

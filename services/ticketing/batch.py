@@ -108,13 +108,29 @@ class Ticket:
     key: str = ""
 
 
+class Kept(NamedTuple):
+    """The names that an event gave which was published and is not in this database any more: its mail takes them
+    when it comes again. `created`: the mail became the ticket, else an article of it. `sender` in lower case."""
+
+    event_id: str
+    created: bool
+    ticket_key: str
+    number: str
+    ticket_id: int
+    article_id: int
+    queue: str
+    title: str
+    sender: str
+
+
 @dataclass
 class Snapshot:
     """What the database knows that concerns a batch, read under the batch's lock.
 
     `carriers` and `namers`: hash of a Message-ID -> the tickets whose articles carry, or name it (two are enough
     to say that it is ambiguous). `ticket_ids`, `article_ids`: reserved ids, one each for every mail. `counter`:
-    the day's last ticket number.
+    the day's last ticket number. `kept`: what was published of these mails and of the tickets that they name;
+    `articles`: those of their articles' ids that exist.
     """
 
     claims: list[Claim] = field(default_factory=list)
@@ -125,6 +141,8 @@ class Snapshot:
     ticket_ids: list[int] = field(default_factory=list)
     article_ids: list[int] = field(default_factory=list)
     counter: int = 0
+    kept: list[Kept] = field(default_factory=list)
+    articles: frozenset[int] = frozenset()
 
 
 class Article(NamedTuple):
@@ -175,7 +193,7 @@ class Outcome(NamedTuple):
 @dataclass
 class Settlement:
     """Rows to write, in the order of the fold. `changed`: tickets that existed before, by id. `decided`: mails
-    whose decision is kept."""
+    whose decision is kept. `recalled`: events whose kept names have served."""
 
     created: list[Ticket] = field(default_factory=list)
     changed: dict[int, Ticket] = field(default_factory=dict)
@@ -188,4 +206,5 @@ class Settlement:
     quarantined: list[Mail] = field(default_factory=list)
     facts: list[OutgoingFact] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    recalled: list[str] = field(default_factory=list)
     counter: int = 0

@@ -13,12 +13,12 @@ _LONGEST_SUBJECT = 998  # RFC 5322 section 2.1.1
 
 
 def created(
-    mail: Mail, ticket: Ticket, article_id: int, moment: datetime, *, follows: Ticket | None, claims: Ticket | None
+    mail: Mail, ticket: Ticket, article_id: int, moment: datetime, *, follows: Ticket | None, claims: str
 ) -> TicketCreated:
     return TicketCreated(
         **_shared(mail, ticket, article_id, moment),
         follows=str(follows.id) if follows else "",
-        claims=claims.number if claims else "",
+        claims=claims,
     )
 
 

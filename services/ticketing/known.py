@@ -1,9 +1,13 @@
-"""What is known while a batch is folded: the snapshot, and what the batch's earlier mails added to it. Pure."""
+"""What is known while a batch is folded: the snapshot, and what the batch's earlier mails added to it. Pure.
+
+A database that went back also knows names that were published of mails still to come again (`Kept`). A ticket of
+which nothing but the names is left is found like any other: the first mail that belongs to it makes it anew.
+"""
 
 from collections import defaultdict
 from typing import NamedTuple
 
-from services.ticketing.batch import Article, Claim, Mail, Snapshot, Ticket, sought
+from services.ticketing.batch import Article, Claim, Kept, Mail, Snapshot, Ticket, sought
 from shared.events import Candidate
 
 LATE_PARENT = "late_parent"
@@ -13,6 +17,13 @@ class Found(NamedTuple):
     """The ticket a mail may belong to, and what says so: a check, or a stored article that names the mail."""
 
     ticket: Ticket
+    check: str
+
+
+class Named(NamedTuple):
+    """The same of a ticket of which the names alone are left."""
+
+    names: Kept
     check: str
 
 
@@ -26,6 +37,8 @@ class Known:
         self._participants = {ticket: set(addresses) for ticket, addresses in snapshot.participants.items()}
         self._deliveries: dict[bytes, list[Claim]] = defaultdict(list)
         self._contents: dict[bytes, list[Claim]] = defaultdict(list)
+        self._kept = {names.event_id: names for names in snapshot.kept}
+        self._articles = set(snapshot.articles)
         for claim in snapshot.claims:
             self.add_claim(claim)
 
@@ -47,12 +60,15 @@ class Known:
 
     # --- threads ----------------------------------------------------------------------------------------------
 
-    def find(self, mail: Mail) -> Found | None:
+    def find(self, mail: Mail) -> Found | Named | None:
         """The first candidate that exists now; without one, the ticket whose article names this mail."""
         for candidate in mail.event.candidates:
             ticket = self.ticket_of(candidate)
             if ticket is not None:
                 return Found(ticket, candidate.check)
+            names = self.names_of(candidate)
+            if names is not None:
+                return Named(names, candidate.check)
         child = self._only(self._namers, mail.message_id_hash)
         return Found(child, LATE_PARENT) if child else None
 
@@ -69,8 +85,44 @@ class Known:
         tickets = index.get(message, frozenset()) if message else frozenset()
         return self._tickets.get(next(iter(tickets))) if len(tickets) == 1 else None
 
-    def has_key(self, key: str) -> bool:
-        return key in self._keys
+    # --- names ------------------------------------------------------------------------------------------------
+
+    def with_key(self, key: str) -> Ticket | None:
+        return self._keys.get(key)
+
+    def kept(self, mail: Mail) -> Kept | None:
+        """What was published of this mail before the database went back."""
+        return self._kept.get(mail.event_id)
+
+    def names_of(self, candidate: Candidate) -> Kept | None:
+        """Of a ticket that is published and not settled again yet; of its first mail where that one is among them."""
+        wanted = sought(candidate.check, candidate.value)
+        if wanted.message:
+            return None
+        named = [
+            names
+            for names in self._kept.values()
+            if (wanted.key and wanted.key == names.ticket_key) or wanted.number == names.number
+        ]
+        return min(named, key=lambda names: not names.created, default=None)
+
+    def senders(self, names: Kept) -> set[str]:
+        """Who wrote the mails of that ticket, as far as they are known."""
+        return {each.sender for each in self._kept.values() if each.ticket_key == names.ticket_key}
+
+    def founder(self, names: Kept) -> Kept | None:
+        """The mail that became that ticket, where it is known."""
+        mine = (each for each in self._kept.values() if each.ticket_key == names.ticket_key and each.created)
+        return next(mine, None)
+
+    def free(self, names: Kept) -> bool:
+        """Number and id are no other ticket's."""
+        return names.number not in self._numbers and names.ticket_id not in self._tickets
+
+    def free_article(self, article_id: int) -> bool:
+        return article_id not in self._articles
+
+    # --- participants -----------------------------------------------------------------------------------------
 
     def participants(self, ticket: Ticket) -> set[str]:
         return self._participants.setdefault(ticket.id, set())
@@ -81,6 +133,7 @@ class Known:
         self._tickets[ticket.id] = self._numbers[ticket.number] = self._keys[ticket.key] = ticket
 
     def add_article(self, article: Article) -> None:
+        self._articles.add(article.id)
         mine = frozenset((article.ticket_id,))
         if article.mail.message_id_hash:
             carried = article.mail.message_id_hash

@@ -1,15 +1,20 @@
 """The relay: what was committed to the outbox goes to Kafka, in order, at least once.
 
-One per installation, the holder of a session lock: two would lose the order of a ticket's events. No transaction
-is open while Kafka is asked, and a row is deleted only after the broker has confirmed its record.
+One per installation, the holder of a lease: two would lose the order of a ticket's events. No transaction is open
+while Kafka is asked; a row is deleted, and how far the topic reaches is written down, only after the broker has
+confirmed its record. Whoever takes the lead first compares the database with the topic (recall.py).
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 
 import asyncpg
 
+from services.ticketing import relay_store
+from services.ticketing.recall import Recall
+from services.ticketing.relay_store import LEASE, Lead
 from shared import metrics
 from shared.clock import monotonic, rfc3339
 from shared.events import TicketEvent
@@ -21,25 +26,28 @@ from shared.wire import cloud_headers
 
 log = logging.getLogger(__name__)
 
-_LOCK = 0x4F757462  # "Outb": one relay per installation
 _MOST = 500
 _POLL_SECONDS = 0.3
 _AGAIN_SECONDS = 1.0
-
-_LEAD = "SELECT pg_try_advisory_lock($1)"
-_NEXT = "SELECT id, event_id, key, type, payload, created_at FROM ticketing.outbox ORDER BY id LIMIT $1"
-_DONE = "DELETE FROM ticketing.outbox WHERE id = ANY ($1::bigint[])"
-_PENDING = "SELECT count(*) FROM ticketing.outbox"
+_LEASE_SECONDS = LEASE.total_seconds()
+_RENEW_SECONDS = _LEASE_SECONDS / 4
+_MARGIN_SECONDS = 2.0  # a send is over before the lease is: what comes later could cross a successor's events
 
 
 class Relay:
-    """`run` until `close`. `wake` after a commit spares the wait for the next look."""
+    """`run` until `close`. `wake` after a commit spares the wait for the next look. `holder`: this process's name,
+    a static instance id, so that a restart takes up its own lead."""
 
-    def __init__(self, dsn: str, producer: Producer) -> None:
+    def __init__(self, dsn: str, holder: str, producer: Producer, recall: Recall) -> None:
         self._dsn = dsn
+        self._holder = holder
         self._producer = producer
+        self._recall = recall
         self._news = asyncio.Event()
         self._closing = asyncio.Event()
+        self._met = ("", 0.0)  # the database's lineage, and since when this process knows it
+        self._leads_until = 0.0
+        self._complaint = ""
         self.last_progress = monotonic()
 
     def wake(self) -> None:
@@ -57,10 +65,12 @@ class Relay:
                 await self._serve()
             except (*UNAVAILABLE, Transient) as error:
                 metrics.outbox_published.labels("failed").inc()
-                log.warning(
-                    "the outbox waits and is tried again", extra=fields(action="outbox_retry", cause=describe(error))
-                )
-            self.last_progress = monotonic()
+                self._complain(describe(error))
+            finally:
+                # who does not lead knows nothing: a zero here would speak for the one who does
+                metrics.outbox_pending.set(math.nan)
+                metrics.outbox_oldest.set(math.nan)
+            self._progress()
             if await self._closed_within(_AGAIN_SECONDS):
                 return
 
@@ -69,33 +79,76 @@ class Relay:
         pool = await create_pool(self._dsn, "ticketing", size=1)
         try:
             async with pool.acquire() as connection:
-                while not await connection.fetchval(_LEAD, _LOCK):
-                    self.last_progress = monotonic()
-                    if await self._closed_within(_AGAIN_SECONDS):
-                        return
-                await self._publish_all(connection)
+                lead = await self._led(connection)
+                if lead is None:
+                    return
+                lead = await self._recall(connection, lead, self._progress)
+                self._complaint = ""
+                await self._publish_all(connection, lead)
         finally:
-            pool.terminate()  # the lock goes with the connection, and nothing here is worth waiting for
+            pool.terminate()  # nothing here is worth waiting for
 
-    async def _publish_all(self, connection: Connection) -> None:
+    async def _led(self, connection: Connection) -> Lead | None:
+        """The lead, waited for; None when the relay closes before."""
+        while True:
+            self._progress()
+            lineage = await relay_store.lineage(connection)
+            if lineage != self._met[0]:
+                self._met = (lineage, monotonic())
+            began = monotonic()
+            patient = began - self._met[1] >= _LEASE_SECONDS
+            lead = await relay_store.take(connection, self._holder, patient=patient)
+            if lead is not None:
+                self._leads_until = began + _LEASE_SECONDS
+                log.info("leads the outbox", extra=fields(action="relay_leads", epoch=lead.epoch))
+                return lead
+            if await self._closed_within(_AGAIN_SECONDS):
+                return None
+
+    async def _publish_all(self, connection: Connection, lead: Lead) -> None:
         while True:
             self._news.clear()
-            self.last_progress = monotonic()
-            rows = await connection.fetch(_NEXT, _MOST)
-            await self._export(connection, rows)
+            self._progress()
+            lead = await self._renewed(connection, lead)
+            rows, pending = await relay_store.waiting(connection, _MOST)
+            metrics.outbox_pending.set(pending)
+            metrics.outbox_oldest.set(rows[0]["created_at"].timestamp() if rows else 0)
             if rows:
-                await self._producer.send_all([_record(row) for row in rows])
-                await connection.execute(_DONE, [row["id"] for row in rows])
-                metrics.outbox_published.labels("ok").inc(len(rows))
+                lead = await self._publish(connection, lead, rows)
             elif self._closing.is_set():
+                await relay_store.release(connection, lead)
                 return
             else:
                 await self._news_within(_POLL_SECONDS)
 
-    async def _export(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> None:
-        pending = len(rows) if len(rows) < _MOST else await connection.fetchval(_PENDING)
-        metrics.outbox_pending.set(pending)
-        metrics.outbox_oldest.set(rows[0]["created_at"].timestamp() if rows else 0)
+    async def _renewed(self, connection: Connection, lead: Lead) -> Lead:
+        began = monotonic()
+        if began < self._leads_until - _LEASE_SECONDS + _RENEW_SECONDS:
+            return lead
+        lead = await relay_store.renew(connection, lead)
+        self._leads_until = began + _LEASE_SECONDS
+        return lead
+
+    async def _publish(self, connection: Connection, lead: Lead, rows: Sequence[asyncpg.Record]) -> Lead:
+        async with asyncio.timeout(self._leads_until - _MARGIN_SECONDS - monotonic()):
+            places = await self._producer.send_all([_record(row) for row in rows])
+        reached: dict[int, int] = {}
+        for place in places:
+            reached[place.partition] = max(place.offset + 1, reached.get(place.partition, 0))
+        began = monotonic()
+        lead = await relay_store.done(connection, lead, [row["id"] for row in rows], reached)
+        self._leads_until = began + _LEASE_SECONDS
+        metrics.outbox_published.labels("ok").inc(len(rows))
+        return lead
+
+    def _complain(self, cause: str) -> None:
+        """Once for each cause, not once a second."""
+        if cause != self._complaint:
+            self._complaint = cause
+            log.warning("the outbox waits and is tried again", extra=fields(action="outbox_retry", cause=cause))
+
+    def _progress(self) -> None:
+        self.last_progress = monotonic()
 
     async def _news_within(self, seconds: float) -> None:
         try:

@@ -13,6 +13,7 @@ from services.ticketing.batch import (
     Article,
     Claim,
     History,
+    Kept,
     Link,
     Mail,
     Outcome,
@@ -24,15 +25,16 @@ from services.ticketing.batch import (
     longer_key,
 )
 from services.ticketing.facts import added, created, oversize, rejected
-from services.ticketing.known import LATE_PARENT, Known
+from services.ticketing.known import LATE_PARENT, Known, Named
 from services.ticketing.policy import Effect
 from services.ticketing.ticket_numbers import ticket_number
 from shared import subjects
 from shared.desk.model import Desk, Queue
-from shared.events import Action, Fact
+from shared.events import Action, Fact, NewTicketPlan
 
 _LONGEST_ADDRESS = 320  # RFC 5321 section 4.5.3.1: 64 + 1 + 255; a longer one fits no index
 _MOST_RECIPIENTS = 50
+_PUBLISHED = "published"
 _BECAME_NOTHING = ("ignored", "quarantined", "oversize")
 
 
@@ -46,12 +48,14 @@ class Join(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """The mail becomes a ticket. `follows`: the closed ticket it continues; `claims`: a ticket its sender named
-    without belonging to it; `related`: one that names it, of somebody else."""
+    """The mail becomes a ticket. `follows`: the closed ticket it continues; `claims`: number of a ticket its sender
+    named without belonging to it; `related`: one that names it, of somebody else. `names`: those that the ticket had
+    before the database went back."""
 
     follows: Ticket | None = None
-    claims: Ticket | None = None
+    claims: str = ""
     related: Ticket | None = None
+    names: Kept | None = None
 
 
 def settle(mails: Sequence[Mail], snapshot: Snapshot, desk: Desk, moment: datetime, day: date) -> Settlement:
@@ -74,6 +78,8 @@ class _Fold:
         self.out = Settlement(counter=snapshot.counter)
 
     def take(self, mail: Mail) -> None:
+        if self._known.kept(mail) is not None:
+            self.out.recalled.append(mail.event_id)
         deliveries = self._known.deliveries(mail.transport_key)
         if any(_same(mail, claim) for claim in deliveries):
             self.out.outcomes.append(Outcome(mail, "duplicate"))
@@ -94,7 +100,7 @@ class _Fold:
         copies = self._known.copies(mail.content_key)
         twin = next((copy for copy in copies if copy.account == mail.event.account), None)
         way = self._way(mail) if twin is None else Fresh()
-        queue = way.ticket.queue if isinstance(way, Join) else self._queue(mail)
+        queue = way.ticket.queue if isinstance(way, Join) else self._queue(way.names or mail.event.new)
         target = way.ticket.id if isinstance(way, Join) else None
         twin = twin or next((copy for copy in copies if copy.queue == queue or copy.ticket_id == target), None)
         if twin is not None:
@@ -110,9 +116,29 @@ class _Fold:
     # --- where it belongs -------------------------------------------------------------------------------------
 
     def _way(self, mail: Mail) -> Join | Fresh:
+        """By its evidence; what was published of the mail before the database went back stands, whatever the order
+        in which its mails come again."""
+        way = self._by_evidence(mail)
+        names = self._known.kept(mail)
+        if names is None:
+            return way
+        ticket = self._known.with_key(names.ticket_key)
+        if ticket is None:
+            return way._replace(names=names) if isinstance(way, Fresh) else Fresh(names=names)
+        effect = self._effect(mail, ticket)
+        return Join(
+            ticket,
+            _PUBLISHED,
+            Effect.ADD_ONLY if effect is Effect.NEW_TICKET else effect,
+            by_participant=names.created or mail.sender in self._known.participants(ticket),
+        )
+
+    def _by_evidence(self, mail: Mail) -> Join | Fresh:
         found = self._known.find(mail)
         if found is None:
             return Fresh()
+        if isinstance(found, Named):
+            return self._of_names(mail, found.names)
         ticket, check = found
         queue = self._desk.queue(ticket.queue) or Queue()
         takes_part = mail.sender in self._known.participants(ticket)
@@ -127,34 +153,54 @@ class _Fold:
             signed=signed,
             verified=mail.event.answer.verified,
         ):
-            return Fresh(related=ticket) if check == LATE_PARENT else Fresh(claims=ticket)
-        effect = policy.effect(
-            queue.follow_up,
-            closed=policy.is_closed(ticket.state_type),
-            automatic=mail.event.classification.automatic,
-            reopen=mail.event.follow_up.reopen,
-        )
+            return Fresh(related=ticket) if check == LATE_PARENT else Fresh(claims=ticket.number)
+        effect = self._effect(mail, ticket)
         if effect is Effect.NEW_TICKET:
             return Fresh(follows=ticket)
         return Join(ticket, check, effect, by_participant=takes_part or not signed)
 
-    def _queue(self, mail: Mail) -> str:
+    def _of_names(self, mail: Mail, names: Kept) -> Fresh:
+        """A reply to a ticket that is still to come again makes it, if its sender may write to it."""
+        queue = self._desk.queue(names.queue) or Queue()
+        signed = any(
+            candidate.proves_sender and (named := self._known.names_of(candidate)) and named.number == names.number
+            for candidate in mail.event.candidates
+        )
+        if policy.may_follow_up(
+            queue.follow_up_from,
+            mail.sender,
+            self._known.senders(names),
+            signed=signed,
+            verified=mail.event.answer.verified,
+        ):
+            return Fresh(names=names)
+        return Fresh(claims=names.number)
+
+    def _effect(self, mail: Mail, ticket: Ticket) -> Effect:
+        return policy.effect(
+            (self._desk.queue(ticket.queue) or Queue()).follow_up,
+            closed=policy.is_closed(ticket.state_type),
+            automatic=mail.event.classification.automatic,
+            reopen=mail.event.follow_up.reopen,
+        )
+
+    def _queue(self, plan: NewTicketPlan | Kept) -> str:
         """The plan's queue; one that the desk does not know (any more) falls to the default one."""
-        wanted = mail.event.new.queue
-        return wanted if self._desk.queue(wanted) else self._desk.default_queue
+        return plan.queue if self._desk.queue(plan.queue) else self._desk.default_queue
 
     # --- a new ticket -----------------------------------------------------------------------------------------
 
     def _create(self, mail: Mail, way: Fresh, queue: str) -> Article:
         plan = mail.event.new
-        title = plan.title
+        title = way.names.title if way.names else plan.title
         if way.follows is not None:
             title = subjects.clean(title, way.follows.number, self._desk.ticket)
-        self.out.counter += 1
         state = policy.known_state(plan.state, "new")
+        ticket_id, number, key = self._names(mail, way.names)
+        founder = self._known.founder(way.names) if way.names else None
         ticket = Ticket(
-            id=next(self._ticket_ids),
-            number=ticket_number(self._day, self._desk.ticket.system_id, self.out.counter),
+            id=ticket_id,
+            number=number,
             queue=queue,
             state=state,
             state_type=policy.STATE_TYPES[state],
@@ -162,8 +208,8 @@ class _Fold:
             title=title,
             sequence=1,
             priority=plan.priority,
-            customer_user=plan.customer_user,
-            key=longer_key(mail) if self._known.has_key(mail.ticket_key) else mail.ticket_key,
+            customer_user=founder.sender if founder else plan.customer_user,
+            key=key,
         )
         ticket.closed_at = self._moment if policy.is_closed(ticket.state_type) else None
         self.out.created.append(ticket)
@@ -173,21 +219,33 @@ class _Fold:
         self._note(article, "NewTicket", f"New ticket {ticket.number} in {queue}, state {state}.")
         self._note(article, "EmailCustomer", f"Mail of account {mail.event.account} added.")
         self._explain(article, way, mail, queue)
-        self._take_part(mail, ticket)
+        if founder is None or mail.sender == founder.sender:
+            self._take_part(mail, ticket)
         fact = created(mail, ticket, article.id, self._moment, follows=way.follows, claims=way.claims)
         self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
         self._claim(mail, "ticket_created", queue=queue, ticket_id=ticket.id, article_id=article.id)
         return article
+
+    def _names(self, mail: Mail, names: Kept | None) -> tuple[int, str, str]:
+        """Id, number and key of a new ticket: those that were published of it, unless they are another one's."""
+        if names is not None and self._known.free(names):
+            return names.ticket_id, names.number, names.ticket_key
+        self.out.counter += 1
+        number = ticket_number(self._day, self._desk.ticket.system_id, self.out.counter)
+        taken = self._known.with_key(mail.ticket_key) is not None
+        return next(self._ticket_ids), number, longer_key(mail) if taken else mail.ticket_key
 
     def _explain(self, article: Article, way: Fresh, mail: Mail, queue: str) -> None:
         if way.follows is not None:
             self._link(way.follows.id, article.ticket_id)
         if way.related is not None:
             self._link(way.related.id, article.ticket_id)
-        if way.claims is not None:
-            text = f"The mail claims to belong to ticket {way.claims.number}; its sender has no part in it."
+        if way.names is not None:
+            self._note(article, "Misc", "Made anew under its published names after the database went back.")
+        if way.claims:
+            text = f"The mail claims to belong to ticket {way.claims}; its sender has no part in it."
             self._note(article, "Misc", text)
-        if mail.event.new.queue != queue:
+        if way.names is None and mail.event.new.queue != queue:
             self._note(article, "Misc", f"The queue {mail.event.new.queue} is unknown; the ticket went to {queue}.")
 
     # --- a follow-up ------------------------------------------------------------------------------------------
@@ -222,7 +280,9 @@ class _Fold:
     # --- rows of both -----------------------------------------------------------------------------------------
 
     def _article(self, mail: Mail, ticket: Ticket) -> Article:
-        article = Article(next(self._article_ids), ticket.id, mail)
+        names = self._known.kept(mail)
+        known = names is not None and self._known.free_article(names.article_id)
+        article = Article(names.article_id if names and known else next(self._article_ids), ticket.id, mail)
         self.out.articles.append(article)
         self._known.add_article(article)
         return article

@@ -5,19 +5,19 @@ tickets themselves cannot deadlock with a batch.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
 
 from services.ticketing import dead_letter_store
-from services.ticketing.batch import Article, Claim, Mail, Settlement, Snapshot, Sought, Ticket, sought
+from services.ticketing.batch import Article, Claim, Kept, Mail, Settlement, Snapshot, Sought, Ticket, sought
+from services.ticketing.relay_store import BATCH_LOCK, must_be_compared
 from shared.events import DeadLetter
 from shared.postgres import Connection, Pool, save_offsets
 from shared.wire import encode_fact
 
 _SCHEMA = "ticketing"
-_LOCK = 0x5469636B  # "Tick": one batch at a time per installation
 
 # every mail may become a ticket and an article; a gap in ids harms nobody, unlike one in ticket numbers
 _RESERVE = """
@@ -52,6 +52,14 @@ _PARTICIPANTS = """
 SELECT ticket_id, address FROM ticketing.participants
 WHERE ticket_id = ANY ($1::bigint[]) AND address = ANY ($2::text[])
 """
+# with all that is known of the same tickets
+_KEPT = """
+SELECT event_id, created, ticket_key, number, ticket_id, article_id, queue, title, sender FROM ticketing.kept
+WHERE ticket_key IN (SELECT ticket_key FROM ticketing.kept
+                     WHERE event_id = ANY ($1::text[]) OR number = ANY ($2::text[]) OR ticket_key = ANY ($3::text[]))
+"""
+_EXISTING = "SELECT id FROM ticketing.articles WHERE id = ANY ($1::bigint[])"
+_RECALLED = "DELETE FROM ticketing.kept WHERE event_id = ANY ($1::text[])"
 _COUNTER = """
 INSERT INTO ticketing.ticket_counter AS c (day, system_id, counter) VALUES ($1, $2, 0)
 ON CONFLICT (day, system_id) DO UPDATE SET counter = c.counter RETURNING counter
@@ -111,8 +119,9 @@ _COPIED = {
 class Batch:
     """One batch inside its transaction: `load`, settle, `save`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, names_kept: bool) -> None:
         self._connection = connection
+        self._names_kept = names_kept
 
     async def load(self, mails: Sequence[Mail], day: date, system_id: str) -> Snapshot:
         fetch = self._connection.fetch
@@ -120,8 +129,14 @@ class Batch:
         wanted = [sought(each.check, each.value) for mail in mails for each in mail.event.candidates]
         carriers = await self._index(_CARRIERS, {each.message for each in wanted if each.message})
         namers = await self._index(_NAMERS, {mail.message_id_hash for mail in mails if mail.message_id_hash})
-        own_keys = [mail.ticket_key for mail in mails]  # whether one is taken must be known before it is given
-        tickets = await self._tickets(wanted, own_keys, (*carriers.values(), *namers.values()))
+        kept = await self._kept(mails, wanted)
+        # whether a name is taken must be known before it is given
+        wanted += [Sought(key=mail.ticket_key) for mail in mails]
+        wanted += [each for names in kept for each in (Sought(key=names.ticket_key), Sought(number=names.number))]
+        ids = {names.ticket_id for names in kept}.union(
+            *(tickets for tickets in (*carriers.values(), *namers.values()) if len(tickets) == 1)
+        )
+        tickets = await self._tickets(wanted, ids)
         participants: dict[int, set[str]] = defaultdict(set)
         if tickets:
             rows = await fetch(_PARTICIPANTS, [ticket.id for ticket in tickets], _addresses(mails))
@@ -137,18 +152,32 @@ class Batch:
             ticket_ids=[row["ticket"] for row in reserved],
             article_ids=[row["article"] for row in reserved],
             counter=await self._connection.fetchval(_COUNTER, day, system_id),
+            kept=kept,
+            articles=await self._existing(kept),
         )
 
     async def _index(self, statement: str, hashes: set[bytes]) -> dict[bytes, frozenset[int]]:
         rows = await self._connection.fetch(statement, list(hashes)) if hashes else []
         return {row[0]: frozenset((row[1], row[2])) for row in rows}
 
-    async def _tickets(
-        self, wanted: Sequence[Sought], own_keys: Sequence[str], indexed: Iterable[frozenset[int]]
-    ) -> list[Ticket]:
+    async def _kept(self, mails: Sequence[Mail], wanted: Sequence[Sought]) -> list[Kept]:
+        if not self._names_kept:
+            return []
+        rows = await self._connection.fetch(
+            _KEPT,
+            [mail.event_id for mail in mails],
+            [each.number for each in wanted if each.number],
+            [each.key for each in wanted if each.key],
+        )
+        return [Kept(*row) for row in rows]
+
+    async def _existing(self, kept: Sequence[Kept]) -> frozenset[int]:
+        ids = [names.article_id for names in kept]
+        return frozenset(row["id"] for row in await self._connection.fetch(_EXISTING, ids)) if ids else frozenset()
+
+    async def _tickets(self, wanted: Sequence[Sought], ids: Collection[int]) -> list[Ticket]:
         numbers = {each.number for each in wanted if each.number}
-        keys = {each.key for each in wanted if each.key}.union(own_keys)
-        ids: set[int] = set().union(*(tickets for tickets in indexed if len(tickets) == 1))
+        keys = {each.key for each in wanted if each.key}
         rows = await self._connection.fetch(_TICKETS, list(numbers), list(ids), list(keys))
         return [Ticket(*row) for row in rows]
 
@@ -166,6 +195,8 @@ class Batch:
         await self._copy("history", [(*line, moment) for line in settled.history])
         await self._write(_LINK, settled.links, moment)
         await self._save_claims(settled, moment)
+        if settled.recalled:
+            await self._connection.execute(_RECALLED, settled.recalled)
         facts = settled.facts
         await self._copy("outbox", [(f.event_id, f.key, f.fact.TYPE, encode_fact(f.fact), moment) for f in facts])
 
@@ -206,10 +237,10 @@ class Batch:
 @asynccontextmanager
 async def batch(pool: Pool) -> AsyncIterator[Batch]:
     """A transaction under the lock that lets one batch settle at a time. Raises asyncpg errors; nothing is then
-    written. A lock that does not come within two seconds is one of them (55P03)."""
+    written. A lock that does not come within two seconds is one of them (55P03). Raises NotCompared too."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        yield Batch(connection)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", BATCH_LOCK)
+        yield Batch(connection, names_kept=await must_be_compared(connection))
 
 
 def _addresses(mails: Sequence[Mail]) -> list[str]:

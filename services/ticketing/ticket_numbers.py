@@ -15,6 +15,18 @@ def ticket_number(day: date, system_id: str, counter: int) -> str:
     return f"{digits}{check_digit(digits)}"
 
 
+def counted(number: str, system_id: str) -> tuple[date, int] | None:
+    """Day and counter of a number of ours; None for what `ticket_number` gives to no ticket of this system."""
+    counter = number[8 + len(system_id) : -1]
+    try:
+        day = date.fromisoformat(f"{number[:4]}-{number[4:6]}-{number[6:8]}")
+    except ValueError:
+        return None
+    if not (counter.isascii() and counter.isdecimal()) or ticket_number(day, system_id, int(counter)) != number:
+        return None
+    return day, int(counter)
+
+
 def check_digit(digits: str) -> int:
     """Weights 1, 2, 1, 2 … from the left; ten minus the sum's last digit, and 1 for ten.
 

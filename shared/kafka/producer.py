@@ -32,6 +32,13 @@ class Outgoing(NamedTuple):
     headers: Headers
 
 
+class Place(NamedTuple):
+    """Where the broker put a record. `offset` says nothing of a repeat that it had already: it may be too small."""
+
+    partition: int
+    offset: int
+
+
 class SendFailed(Transient):
     """The broker did not confirm in time. The records may still have been written: send them again."""
 
@@ -48,14 +55,14 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
         self._building = asyncio.Lock()
 
-    async def send_all(self, records: Sequence[Outgoing]) -> None:
-        """Sends in order and waits for all confirmations.
+    async def send_all(self, records: Sequence[Outgoing]) -> list[Place]:
+        """Sends in order and waits for all confirmations; where each record stands.
 
         Raises SendFailed after `send_seconds`, or at once when the broker refuses; nothing is then known about
         the records, and the caller repeats them.
         """
         if not records:
-            return
+            return []
         producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(self._send_seconds):
@@ -66,7 +73,7 @@ class Producer:
                     )
                     for record in records
                 ]
-                await asyncio.gather(*pending)
+                confirmed = await asyncio.gather(*pending)
         except (KafkaError, OSError, TimeoutError) as error:
             await self._discard(producer)
             raise SendFailed(f"{type(error).__name__} while sending {len(records)} records") from error
@@ -74,6 +81,7 @@ class Producer:
             # what was handed to the sender would be delivered behind the caller's back
             await self._discard(producer)
             raise
+        return [Place(one.partition, one.offset) for one in confirmed]
 
     async def close(self) -> None:
         """Every confirmed send is done already: nothing to flush, so nothing to wait for."""

@@ -6,6 +6,7 @@ import pytest
 from shared.kafka.admin import apply_topics
 from shared.postgres import Pool, create_pool
 from tests.integration.ops.operating import Operator
+from tests.integration.ticketing.situations import settling
 from tests.servers import Servers
 
 
@@ -18,8 +19,9 @@ async def operator(servers: Servers, prefix: str, database: str, tmp_path: Path)
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    """Sessions with the rights of ticketing."""
+    """Sessions with the rights of ticketing, of which a batch may settle."""
     made = await create_pool(database, "ticketing")
+    await settling(made)
     yield made
     made.terminate()
 

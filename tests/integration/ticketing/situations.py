@@ -37,6 +37,21 @@ def handler(pool: Pool, folder: Path) -> MailHandler:
     return MailHandler(pool, DeskWatch(desk_file(folder)), lambda: None)
 
 
+async def settling(pool: Pool) -> None:
+    """As if a relay led that has compared the database with the topic: batches settle."""
+    await pool.execute(
+        "INSERT INTO ticketing.relay (holder, epoch, until, lineage) VALUES ('', 1, 'infinity', ticketing.lineage()) "
+        "ON CONFLICT (single) DO UPDATE SET until = 'infinity', lineage = ticketing.lineage()"
+    )
+
+
+async def settled_alone(pool: Pool, folder: Path, records: Sequence[Record]) -> None:
+    """What a process had committed that is gone now; the lead is free."""
+    await settling(pool)
+    await handler(pool, folder)(records)
+    await pool.execute("UPDATE ticketing.relay SET until = clock_timestamp()")
+
+
 def record(offset: int, event: MailDispatched, partition: int = 0) -> Record:
     return Record(DISPATCHED, partition, offset, b"key", encode_dispatched(event), (), 0)
 

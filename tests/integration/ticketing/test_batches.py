@@ -14,8 +14,13 @@ from shared.kafka.record import Record
 from shared.postgres import Pool, load_offsets
 from shared.topics import DEAD_LETTERS, DISPATCHED
 from shared.wire import encode_dead_letter
-from tests.integration.ticketing.situations import batch, contents, handler, people, record
+from tests.integration.ticketing.situations import batch, contents, handler, people, record, settling
 from tests.unit.ticketing.mails import MALLORY, dispatched
+
+
+@pytest.fixture(autouse=True)
+async def _relay(pool: Pool) -> None:
+    await settling(pool)
 
 
 async def test_two_hundred_mails_become_two_hundred_tickets_with_numbers_without_a_gap(

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from ops.stack.settings import free_ports
 from services.ticketing.app import serve
 from services.ticketing.outbox import Relay
+from services.ticketing.recall import Recall
 from shared.events import MailDispatched, TicketCreated
 from shared.failures import Transient
 from shared.kafka.admin import apply_topics
@@ -21,7 +22,7 @@ from shared.process import Process
 from shared.settings import Settings
 from shared.topics import BY_NAME, DISPATCHED, EVENTS
 from shared.wire import decode_fact, encode_dispatched
-from tests.integration.ticketing.situations import batch, desk_file, handler, people, until
+from tests.integration.ticketing.situations import batch, desk_file, handler, people, settled_alone, until
 from tests.servers import Servers
 from tests.unit.ticketing.mails import dispatched
 
@@ -53,6 +54,18 @@ async def producer(servers: Servers, prefix: str) -> AsyncIterator[Producer]:
     made = Producer(servers.kafka, prefix, client_id="test")
     yield made
     await made.close()
+
+
+def relay_of(servers: Servers, prefix: str, dsn: str, producer: Producer, holder: str = "relay") -> Relay:
+    return Relay(dsn, holder, producer, Recall(servers.kafka, prefix, lambda: "10"))
+
+
+async def leads(pool: Pool) -> bool:
+    """A relay leads that has compared the database with the topic."""
+    found: bool | None = await pool.fetchval(
+        "SELECT lineage = ticketing.lineage() AND until > clock_timestamp() FROM ticketing.relay"
+    )
+    return bool(found)
 
 
 async def publish(producer: Producer, events: Sequence[MailDispatched]) -> None:
@@ -112,8 +125,7 @@ async def test_a_batch_whose_offsets_kafka_never_saw_comes_again_and_changes_not
     """As after a kill between the commit in the database and the one in Kafka."""
     mails = people(30)
     await publish(producer, mails)
-    handle = handler(pool, tmp_path)
-    await handle(batch(mails))  # what the killed process had committed; its offsets are no others'
+    await settled_alone(pool, tmp_path, batch(mails))  # what the killed process had committed
     await pool.execute("DELETE FROM ticketing.offsets")
     async with running(settings(servers.kafka, prefix, database, tmp_path)):
         await publish(producer, people(1, 30))
@@ -159,17 +171,19 @@ async def test_events_of_a_ticket_stay_in_order_over_a_change_of_relays(
     servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
 ) -> None:
     handle = handler(pool, tmp_path)
-    relays = [Relay(database, producer) for _ in range(2)]
+    relays = [relay_of(servers, prefix, database, producer, f"relay-{n}") for n in range(2)]
     tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    await until(lambda: leads(pool))
     for n in range(40):
         await handle(batch([dispatched(f"t{n}-{k}") for k in range(5)], 5 * n))
         if n == 20:
-            await until(lambda: _holders(pool, 1))
-            relays[0].close()
-            await tasks[0]
+            first = await pool.fetchval("SELECT right(holder, 1)::int FROM ticketing.relay")
+            relays[first].close()
+            await tasks[first]
+            await until(lambda: leads(pool))
     await until(lambda: drained(pool))
-    relays[1].close()
-    await tasks[1]
+    relays[1 - first].close()
+    await tasks[1 - first]
     facts = await published(servers.kafka, prefix + EVENTS)
     assert len(facts) == 200
     for partition in {partition for partition, *_ in facts}:
@@ -177,20 +191,13 @@ async def test_events_of_a_ticket_stay_in_order_over_a_change_of_relays(
         assert articles == sorted(articles)
 
 
-async def _holders(pool: Pool, count: int) -> bool:
-    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = "
-    held: int = await pool.fetchval(query + "(SELECT oid FROM pg_database WHERE datname = current_database())")
-    return held == count
-
-
 async def test_the_relay_takes_up_its_work_after_a_lost_session_and_a_lost_broker(
     servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
 ) -> None:
-    handle = handler(pool, tmp_path)
+    await settled_alone(pool, tmp_path, batch(people(3)))
     nowhere = Producer(f"127.0.0.1:{free_ports(1)[0]}", prefix, client_id="test", send_seconds=1)
-    failing = Relay(database, nowhere)
+    failing = relay_of(servers, prefix, database, nowhere)
     task = asyncio.create_task(failing.run())
-    await handle(batch(people(3)))
     with pytest.raises(Transient):
         await nowhere.send_all([Outgoing(EVENTS, b"", b"", [])])
     assert not await drained(pool), "nothing is deleted that no broker confirmed"
@@ -198,7 +205,7 @@ async def test_the_relay_takes_up_its_work_after_a_lost_session_and_a_lost_broke
     await task
     await nowhere.close()
 
-    relay = Relay(database, producer)
+    relay = relay_of(servers, prefix, database, producer)
     task = asyncio.create_task(relay.run())
     await until(lambda: drained(pool))
     administrator = await asyncpg.connect(database)
@@ -208,7 +215,8 @@ async def test_the_relay_takes_up_its_work_after_a_lost_session_and_a_lost_broke
     )
     await administrator.close()
     await pool.expire_connections()
-    await handle(batch(people(3, 3), 3))
+    await until(lambda: leads(pool))
+    await handler(pool, tmp_path)(batch(people(3, 3), 3))
     await until(lambda: drained(pool))
     relay.close()
     await task

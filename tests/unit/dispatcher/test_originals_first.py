@@ -13,7 +13,7 @@ from services.dispatcher.worker import Worker
 from shared.desk.watch import DeskWatch
 from shared.events import Origin, ReceivedMail
 from shared.failures import Permanent, Transient
-from shared.kafka.producer import Outgoing, Producer
+from shared.kafka.producer import Outgoing, Place, Producer
 from shared.kafka.record import Record
 from shared.originals import Pack, open_originals
 from shared.originals.stores import _Files
@@ -31,11 +31,12 @@ class Broker(Producer):
         self.failures = failures
         self.taken: list[Outgoing] = []
 
-    async def send_all(self, records: Sequence[Outgoing]) -> None:
+    async def send_all(self, records: Sequence[Outgoing]) -> list[Place]:
         if self.failures:
             self.failures -= 1
             raise Transient("away")
         self.taken += records
+        return []
 
 
 class Slow(_Files):

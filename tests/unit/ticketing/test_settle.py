@@ -43,8 +43,8 @@ def settled(
     events: Sequence[MailDispatched], snapshot: Snapshot | None = None, using: Desk | None = None
 ) -> Settlement:
     snapshot = snapshot or Snapshot()
-    snapshot.ticket_ids = list(range(101, 200))
-    snapshot.article_ids = list(range(1001, 1100))
+    snapshot.ticket_ids = snapshot.ticket_ids or list(range(101, 200))
+    snapshot.article_ids = snapshot.article_ids or list(range(1001, 1100))
     mails: list[Mail] = [mail_of(position, event) for position, event in enumerate(events)]
     return settle(mails, snapshot, using or desk(), NOW, DAY)
 
