@@ -222,7 +222,10 @@ def explain(paths: tuple[str, ...], account: str, desk_file: Path | None, as_jso
     """What becomes of a mail, and why: PATH is a file, a folder of .eml, an mbox, or - for stdin. Needs no server."""
     from ops.explain import explain as tell  # noqa: PLC0415
 
-    sys.exit(tell(paths, account, desk_file, as_json=as_json))
+    async def call() -> int:
+        return tell(paths, account, desk_file, as_json=as_json)
+
+    _finish(call)
 
 
 def _finish(work: Callable[[], Awaitable[int]]) -> None:

@@ -3,17 +3,20 @@
 import sys
 
 import asyncpg
+from pydantic import ValidationError
 
 from shared.kafka.admin import KafkaUnreachable
 from shared.kafka.producer import SendFailed
-from shared.migrations import MigrationError
+from shared.migrations import MigrationBusy, MigrationError
 from shared.postgres import PostgresUnreachable
 from shared.process import FAILED, MISCONFIGURED, TRY_AGAIN, UNREACHABLE, Misconfigured
+from shared.settings import Settings, complaints
 
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (KafkaUnreachable, UNREACHABLE),
     (PostgresUnreachable, UNREACHABLE),
     (SendFailed, TRY_AGAIN),
+    (MigrationBusy, TRY_AGAIN),
     (Misconfigured, MISCONFIGURED),
     (MigrationError, MISCONFIGURED),
     (asyncpg.InvalidPasswordError, MISCONFIGURED),
@@ -24,6 +27,9 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
 
 def status_of(error: Exception) -> int:
     """The status of a known exception, after its sentence; anything else is raised again."""
+    if isinstance(error, ValidationError) and error.title == Settings.__name__:
+        print(complaints(error), file=sys.stderr)
+        return MISCONFIGURED
     for kind, status in _STATUS:
         if isinstance(error, kind):
             print(error, file=sys.stderr)

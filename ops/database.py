@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from shared.postgres import Connection, PostgresUnreachable, address
+from shared.process import Misconfigured
 from shared.settings import Settings
 
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Connection]:
-    """Raises PostgresUnreachable; a wrong password or database as asyncpg says it."""
+    """Raises PostgresUnreachable, Misconfigured when the schema is not there; a wrong password or database as asyncpg
+    says it."""
     try:
         connection = await asyncpg.connect(
             settings.dsn,
@@ -25,5 +27,9 @@ async def connected(settings: Settings) -> AsyncIterator[Connection]:
         ) from error
     try:
         yield connection
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
+        raise Misconfigured(
+            f"the database at {address(settings.dsn)} lacks this version's schema: run `carteiro migrate`"
+        ) from error
     finally:
         await connection.close()

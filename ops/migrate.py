@@ -2,45 +2,53 @@
 
 import asyncpg
 
-from shared.migrations import available, migrate, pending, wait_until_applied
+from shared.clock import monotonic
+from shared.migrations import WAIT_SECONDS, available, migrate, standing, wait_until_applied
 from shared.postgres import PostgresUnreachable, address, create_pool_within
 from shared.settings import Settings
 
-_WAIT_SECONDS = 300.0
+TOLD_TO_WAIT_SECONDS = 300.0
 
 
 async def run_migrations(*, check: bool, wait: bool, phase: str | None) -> int:
     """0: nothing pending (any more); 1: --check found something.
 
-    Raises PostgresUnreachable, MigrationError.
+    `wait`: five minutes for everything together, the server, other runners and locks that others hold.
+    Raises PostgresUnreachable, MigrationBusy, MigrationError.
     """
     settings = Settings()
-    if check:
-        return await _check(settings.dsn, wait=wait, phase=phase)
-    if wait:
-        pool = await create_pool_within(settings.dsn, "migrate", settings.start_seconds, size=1, role=False)
-        await pool.close()
     try:
-        applied = await migrate(settings.dsn, phase=phase)
-    except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
-        raise _unreachable(settings.dsn, error) from error
-    for migration in applied:
+        if check:
+            return await _check(settings.dsn, wait=wait, phase=phase)
+        return await _apply(settings.dsn, wait=wait, phase=phase)
+    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        raise PostgresUnreachable(
+            f"PostgreSQL at {address(settings.dsn)} cannot be reached ({type(error).__name__})"
+        ) from error
+
+
+async def _apply(dsn: str, *, wait: bool, phase: str | None) -> int:
+    deadline = monotonic() + (TOLD_TO_WAIT_SECONDS if wait else WAIT_SECONDS)
+    if wait:
+        pool = await create_pool_within(dsn, "migrate", TOLD_TO_WAIT_SECONDS, size=1, role=False)
+        await pool.close()
+    for migration in await migrate(dsn, phase=phase, wait_seconds=deadline - monotonic()):
         print(f"applied {migration}")
+    found = await standing(dsn)
+    for newer in found.newer:
+        print(f"of a newer version: {newer}")
+    for later in found.lacks:
+        print(f"pending {later}: once no older process runs, `carteiro migrate --phase {later.phase}`")
     print(f"schema up to date, {len(available())} migrations")
     return 0
 
 
 async def _check(dsn: str, *, wait: bool, phase: str | None) -> int:
-    try:
-        todo = await wait_until_applied(dsn, _WAIT_SECONDS if wait else 0, phase or "pre")
-        if not wait and phase is None:
-            todo = await pending(dsn, available())
-    except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
-        raise _unreachable(dsn, error) from error
+    """Services need what is `pre`: that is what is waited for, unless told otherwise."""
+    found = await wait_until_applied(dsn, TOLD_TO_WAIT_SECONDS if wait else 0, phase or ("pre" if wait else None))
+    for newer in found.newer:
+        print(f"of a newer version: {newer}")
+    todo = found.pending(phase or ("pre" if wait else None))
     for migration in todo:
         print(f"pending {migration}")
     return 1 if todo else 0
-
-
-def _unreachable(dsn: str, error: BaseException) -> PostgresUnreachable:
-    return PostgresUnreachable(f"PostgreSQL at {address(dsn)} cannot be reached ({type(error).__name__})")

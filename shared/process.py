@@ -31,7 +31,7 @@ from shared.kafka.consumer import CommitsRefused, Consumer
 from shared.logs import fields
 from shared.migrations import MigrationError, wait_until_applied
 from shared.postgres import Pool, PostgresUnreachable, create_pool_within
-from shared.settings import Settings
+from shared.settings import Settings, complaints
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,19 @@ class Process:
     async def database(self, service: str, *, size: int = 4) -> Pool:
         """The service's pool, once the server answers and the schema is there; adds the readiness check.
 
-        Raises PostgresUnreachable, or Misconfigured when migrations are missing.
+        Raises PostgresUnreachable, Misconfigured when migrations are missing, MigrationError when the database is of
+        a version that has taken away what this one needs.
         """
         seconds = self.settings.start_seconds
         pool = await create_pool_within(self.settings.dsn, service, seconds, size=size)
-        missing = await wait_until_applied(self.settings.dsn, seconds)
-        if missing:
+        schema = await wait_until_applied(self.settings.dsn, seconds)
+        if missing := schema.pending("pre"):
             raise Misconfigured(f"the schema lacks {', '.join(map(str, missing))}: run `carteiro migrate`")
+        if schema.newer:  # a roll-out, or a way back; a newer `post` is refused
+            log.warning(
+                "the database is of a newer version than this process",
+                extra=fields(action="schema_newer", migrations=[str(newer) for newer in schema.newer]),
+            )
 
         async def answers() -> None:
             await pool.fetchval("SELECT 1", timeout=2)
@@ -153,9 +159,7 @@ def run(services: Mapping[str, Serve]) -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for found in error.errors():
-            print(f"CARTEIRO_{str(found['loc'][0]).upper()}: {found['msg']}", file=sys.stderr)  # noqa: T201
-        return MISCONFIGURED
+        return _say(MISCONFIGURED, complaints(error))
     logs.configure(name, settings.log_level)
     metrics.build_info.labels(version("carteiro"), settings.revision, platform.python_version()).set(1)
     return asyncio.run(_run(Process(name, settings), services))

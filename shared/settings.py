@@ -5,16 +5,21 @@ when the environment does not carry it.
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
 )
+
+STORES = ("s3", "gs", "az")
+_BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+)(:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -36,8 +41,32 @@ class Settings(BaseSettings):
     http: str = Field("0.0.0.0:8080", description="Address of /livez, /readyz and /metrics, host:port.")
     ca_file: Path | None = Field(None, description="CA bundle that mail servers' certificates are verified with.")
     revision: str = Field("", description="Commit of the build, set in the image; shown by carteiro_build_info.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
     start_seconds: float = Field(30.0, description="How long a start waits for Kafka and PostgreSQL, in seconds.", gt=0)
+
+    @field_validator("kafka")
+    @classmethod
+    def _brokers(cls, value: str) -> str:
+        if not all(_BROKER.fullmatch(broker.strip()) for broker in value.split(",")):
+            raise ValueError("expected host:port, several with commas between them")
+        return value
+
+    @field_validator("postgres")
+    @classmethod
+    def _dsn(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+            raise ValueError("expected postgresql://user:password@host:port/database")
+        return value
+
+    @field_validator("objects")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if not (parts.path.strip("/") if parts.scheme == "file" else parts.scheme in STORES and parts.netloc):
+            raise ValueError("expected file:///folder, s3://bucket, gs://bucket or az://container")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -57,6 +86,14 @@ class Settings(BaseSettings):
     @property
     def dsn(self) -> str:
         return self.postgres.get_secret_value()
+
+
+def complaints(error: ValidationError) -> str:
+    """A line for each setting that cannot be used: its name and what is expected, never its value."""
+    return "\n".join(
+        f"CARTEIRO_{str(found['loc'][0]).upper()}: {found['msg'].removeprefix('Value error, ')}"
+        for found in error.errors(include_input=False)
+    )
 
 
 class _PostgresSecret(SecretsSettingsSource):

@@ -113,6 +113,19 @@ async def database(servers: Servers, owner_port: int) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def empty(servers: Servers) -> AsyncIterator[str]:
+    """The DSN of a database nobody has touched."""
+    name = f"carteiro_empty_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(servers.postgres)
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        yield with_database(servers.postgres, name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
 def mailbox(servers: Servers) -> Callable[[str], Mailbox]:
     """`mailbox("ana")`: a new, empty account `ana-xxxxxxxx@demo.test`."""
 

@@ -13,7 +13,7 @@ from tests.contract.manifest_rules import Object
 K8S = Path(__file__).resolve().parents[2] / "deploy" / "k8s"
 OVERLAYS = sorted(path for path in (K8S / "overlays").iterdir() if path.is_dir())
 COMBINATIONS = sorted((K8S / "tests").iterdir())
-MIGRATIONS = [K8S / "migrate", *sorted(K8S.glob("overlays/*/migrate"))]
+MIGRATIONS = [K8S / "migrate", K8S / "migrate-post", *sorted(K8S.glob("overlays/*/migrate*"))]
 KAFKA = K8S / "kafka-resources"
 TARGETS = [*OVERLAYS, *COMBINATIONS, *MIGRATIONS, KAFKA]
 

@@ -59,6 +59,16 @@ def test_the_rendered_migration_is_one_job_that_keeps_the_rules(target: Path) ->
     assert credentials == {"secretName": "carteiro-migration", "defaultMode": 0o440}
 
 
+@migrations
+def test_each_phase_of_a_migration_has_its_job_and_its_place(target: Path) -> None:
+    [job] = render(target)
+    phase = "post" if target.name.endswith("post") else "pre"
+    assert job["metadata"]["name"] == {"pre": "migrate", "post": "migrate-post"}[phase]
+    assert pod_of(job)["containers"][0]["args"] == ["migrate", "--wait", "--phase", phase]
+    hook = job["metadata"]["annotations"]["argocd.argoproj.io/hook"]
+    assert hook == {"pre": "PreSync", "post": "PostSync"}[phase]
+
+
 @everything
 def test_every_namespaced_object_names_its_namespace(target: Path) -> None:
     namespaces = {item["metadata"].get("namespace", "") for item in render(target) if item["kind"] != "Namespace"}

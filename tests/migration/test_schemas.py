@@ -1,28 +1,13 @@
 """The migrations on a real server: they sum up, they can be run again, and each role reaches its own schema only."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from itertools import permutations
 
 import asyncpg
 import pytest
 
-from shared.migrations import SERVICES, available, migrate, pending
-from tests.servers import Servers, with_database
-
-
-@pytest.fixture
-async def empty(servers: Servers) -> AsyncIterator[str]:
-    """A database nobody has touched."""
-    name = f"carteiro_empty_{secrets.token_hex(4)}"
-    administrator = await asyncpg.connect(servers.postgres)
-    try:
-        await administrator.execute(f"CREATE DATABASE {name}")
-        yield with_database(servers.postgres, name)
-        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await administrator.close()
+from shared.migrations import SERVICES, available, migrate, standing
 
 
 @pytest.fixture
@@ -35,12 +20,12 @@ async def administrator(database: str) -> AsyncIterator["asyncpg.Connection[asyn
 async def test_several_runners_at_once_apply_each_migration_once(empty: str) -> None:
     runs = await asyncio.gather(*(migrate(empty) for _ in range(3)))
     assert sorted(map(len, runs)) == [0, 0, len(available())]
-    assert await pending(empty, available()) == []
+    assert (await standing(empty)).lacks == []
 
 
 async def test_pre_alone_leaves_what_belongs_to_post(empty: str) -> None:
     await migrate(empty, phase="pre")
-    assert {migration.phase for migration in await pending(empty, available())} <= {"post"}
+    assert {migration.phase for migration in (await standing(empty)).lacks} <= {"post"}
 
 
 async def _tables(administrator: "asyncpg.Connection[asyncpg.Record]", schema: str) -> list[str]:

@@ -1,5 +1,8 @@
 """`status`, `account list`, `ticket list|show` on real servers."""
 
+import asyncpg
+import pytest
+
 from shared.events import AttachmentInfo
 from shared.kafka.producer import Outgoing, Producer
 from shared.postgres import Pool
@@ -95,3 +98,31 @@ async def test_without_postgres_status_shows_what_kafka_knows(operator: Operator
     assert said.returncode == 69
     assert "PostgreSQL at 127.0.0.1:1/carteiro cannot be reached" in said.stderr
     assert "mail.received.v1" in said.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "account list", "ticket list", "deadletters list"])
+async def test_a_database_without_the_schema_is_said_in_a_sentence(
+    operator: Operator, empty: str, command: str
+) -> None:
+    said = await operator.run(*command.split(), postgres=empty)
+    assert said.returncode == 78
+    assert said.stderr.endswith("lacks this version's schema: run `carteiro migrate`\n")
+    assert said.stderr.count("\n") == 1
+
+
+async def test_migrate_says_what_it_applied_and_what_a_newer_version_did(operator: Operator, empty: str) -> None:
+    check = await operator.run("migrate", "--check", postgres=empty)
+    assert (check.returncode, "pending ticketing/0001_pre_ticketing.sql" in check.stdout) == (1, True)
+    first = await operator.run("migrate", postgres=empty)
+    assert (first.returncode, "applied ticketing/0001_pre_ticketing.sql" in first.stdout) == (0, True)
+    connection = await asyncpg.connect(empty)
+    note = "INSERT INTO carteiro_migrations (service, number, phase, name, sha256) VALUES ('mailer', 9001, $1, $2, '')"
+    await connection.execute(note, "pre", "9001_pre_x.sql")
+    for words in (["migrate"], ["migrate", "--check"]):
+        newer = await operator.run(*words, postgres=empty)
+        assert (newer.returncode, "of a newer version: mailer/9001_pre_x.sql" in newer.stdout) == (0, True)
+    await connection.execute("UPDATE carteiro_migrations SET phase = 'post' WHERE number = 9001")
+    for words in (["migrate"], ["migrate", "--check", "--wait"]):
+        lost = await operator.run(*words, postgres=empty)
+        assert (lost.returncode, "of a newer version" in lost.stderr) == (78, True)
+    await connection.close()
