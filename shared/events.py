@@ -60,6 +60,9 @@ class Check(StrEnum):
     SIGNED_MESSAGE_ID = "signed_message_id"
     IN_REPLY_TO = "in_reply_to"
     REFERENCES = "references"
+    BODY = "body"
+    ATTACHMENTS = "attachments"
+    EXTERNAL_NUMBER = "external_number"
 
 
 class ReceivedMail(NamedTuple):
@@ -139,9 +142,10 @@ class Classification(Struct, frozen=True):
 class Candidate(Struct, frozen=True):
     """Evidence of a thread: a ticket number, a ticket's key or a message id, and the check that found it.
 
-    `value` is the ticket number (subject_number, plus_address), the ticket's key (signed_message_id) or a message
-    id with its angle brackets (bounce, in_reply_to, references). `proves_sender`: a signed id of ours, which
-    admits the article whoever sent it.
+    `value` is the ticket number (subject_number, plus_address, body, attachments), the ticket's key
+    (signed_message_id), a message id with its angle brackets (bounce, in_reply_to, references), or for
+    external_number a ticket number that a filter recognised, or `FIELD=NUMBER`: a dynamic field and what it holds.
+    `proves_sender`: a signed id of ours, which admits the article whoever sent it.
     """
 
     check: Check
@@ -160,7 +164,8 @@ class Answer(Struct, frozen=True):
 
 
 class NewTicketPlan(Struct, frozen=True):
-    """What to do if the mail belongs to no ticket (OTRS names of the values)."""
+    """What to do if the mail belongs to no ticket (OTRS names of the values). `refused_by`: the filter that refuses
+    it then, with a notice to its sender. `pending_until`: of a pending state."""
 
     queue: str
     title: str
@@ -168,18 +173,47 @@ class NewTicketPlan(Struct, frozen=True):
     priority: str = "3 normal"
     lock: str = "unlock"
     customer_user: str = ""
+    customer_no: str = ""
+    type: str = ""
+    service: str = ""
+    sla: str = ""
+    owner: str = ""
+    responsible: str = ""
+    pending_until: datetime | None = None
+    dynamic_fields: dict[str, str] = {}
+    sender_type: str = "customer"
+    visible: bool = True
+    refused_by: str = ""
 
 
 class FollowUpPlan(Struct, frozen=True):
-    """What to do if it is a reply. `state` empty keeps the ticket's state; `reopen` says whether a closed
-    ticket may be opened by this mail (automatic mail never does)."""
+    """What to do if it is a reply. `state` empty keeps the ticket's state, `state_closed` is that of a ticket that was
+    closed (empty: as `state`); `state_named`: a control header names it, so a new ticket takes it too. `reopen` says
+    whether a closed ticket may be opened by this mail (automatic mail never does). Other fields change the ticket
+    where they are not empty."""
 
     state: str = "open"
     reopen: bool = True
+    state_closed: str = ""
+    state_named: bool = False
+    queue: str = ""
+    title: str = ""
+    priority: str = ""
+    lock: str = ""
+    type: str = ""
+    service: str = ""
+    sla: str = ""
+    owner: str = ""
+    responsible: str = ""
+    pending_until: datetime | None = None
+    dynamic_fields: dict[str, str] = {}
+    sender_type: str = "customer"
+    visible: bool = True
 
 
 class MailDispatched(Struct, frozen=True, kw_only=True):
-    """What a mail is, which queue takes it, the evidence of its thread, and a plan for both outcomes."""
+    """What a mail is, which queue takes it, the evidence of its thread, and a plan for both outcomes. `filters`: those
+    of the desk that matched."""
 
     TOPIC: ClassVar[str] = "mail.dispatched.v1"
     TYPE: ClassVar[str] = "mail-dispatched"
@@ -217,6 +251,7 @@ class MailDispatched(Struct, frozen=True, kw_only=True):
     candidates: list[Candidate] = []
     new: NewTicketPlan
     follow_up: FollowUpPlan
+    filters: list[str] = []
     trace: list[TraceStep] = []
     desk: str = ""
     cut: list[str] = []

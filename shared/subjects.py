@@ -18,31 +18,36 @@ _MAX_NUMBERS = 10
 _CUT_MARK = " [...]"
 
 
-def find_numbers(subject: str, settings: Ticket) -> list[str]:
+def find_numbers(text: str, settings: Ticket, *, most: int = _MAX_SUBJECT) -> list[str]:
     """Ticket numbers a subject names, unique: those behind hook and divider first, then those behind `hook: `.
 
-    A number is date, system id, counter and check digit; the check digit is not verified, the database decides.
-    With `check_system_id` a number of another system is none. At most 10.
+    What is a number the generator says; a check digit is not verified, the database decides. With `check_system_id` a
+    number of another system is none. At most 10, in the first `most` characters: bodies are searched as well.
     """
-    subject = subject[:_MAX_SUBJECT]
-    system_id = settings.system_id if settings.check_system_id else ""
-    found = (
-        match[1]
-        for pattern in _number_patterns(settings.hook, settings.hook_divider, system_id)
-        for match in pattern.finditer(subject)
-    )
+    text = text[:most]
+    if settings.hook.lower() not in text.lower():
+        return []
+    found = (match[1] for pattern in _number_patterns(settings) for match in pattern.finditer(text))
     return list(dict.fromkeys(found))[:_MAX_NUMBERS]
 
 
+def is_number(text: str, settings: Ticket) -> bool:
+    """Is the whole text a ticket number?"""
+    return len(text) <= 60 and re.fullmatch(_number(settings), text) is not None
+
+
 def clean(subject: str, number: str, settings: Ticket) -> str:
-    """The subject without this ticket's number and leading `Re:`, `Re[5]:`, `Fwd:`, cut to `subject_size`.
+    """The subject without this ticket's number (any, with `subject_clean_all_numbers`) and leading `Re:`, `Re[5]:`,
+    `Fwd:`, cut to `subject_size`.
 
     What is as long as the limit gets the mark of a cut too, as OTRS has it.
     """
     subject = subject[:_MAX_SUBJECT]
-    if number in subject:  # compiling the patterns costs a hundred times what an answer's text does
-        for pattern in _cleaners(settings.hook, settings.hook_divider, number):
-            subject = pattern.sub("", subject)
+    numbers = find_numbers(subject, settings) if settings.subject_clean_all_numbers else []
+    for each in dict.fromkeys((number, *numbers)):
+        if each in subject:  # compiling the patterns costs a hundred times what an answer's text does
+            for pattern in _cleaners(settings.hook, settings.hook_divider, each):
+                subject = pattern.sub("", subject)
     for word in (settings.subject_re, settings.subject_fwd):
         if word:
             subject = _prefix(word).sub("", subject, count=1)
@@ -69,13 +74,26 @@ def build(subject: str, number: str, settings: Ticket, *, action: SubjectAction)
 
 
 @lru_cache(maxsize=64)
-def _number_patterns(hook: str, divider: str, system_id: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def _number_patterns(settings: Ticket) -> tuple[re.Pattern[str], re.Pattern[str]]:
     # (?<!\w): `MyTicket#…` is somebody else's hook; (?![0-9]): no prefix of a longer number
-    number = rf"([0-9]{{8}}{re.escape(system_id)}[0-9]{{4,40}})(?![0-9])"
+    number = rf"({_number(settings)})(?![0-9])"
+    hook = settings.hook
     return (
-        re.compile(rf"(?<!\w){re.escape(hook + divider)}{number}", re.IGNORECASE),
+        re.compile(rf"(?<!\w){re.escape(hook + settings.hook_divider)}{number}", re.IGNORECASE),
         re.compile(rf"(?<!\w){re.escape(hook)}:\s{{0,2}}{number}", re.IGNORECASE),
     )
+
+
+def _number(settings: Ticket) -> str:
+    """The pattern of a number (OTRS): of any system where `check_system_id` is off."""
+    system_id = settings.system_id if settings.check_system_id else ""
+    least = settings.min_counter_size
+    counter = {
+        "auto_increment": rf"{system_id}[0-9]{{{least},{least + 5}}}",
+        "date": rf"[0-9]{{8}}{system_id}[0-9]{{1,40}}",
+        "date_checksum": rf"[0-9]{{8}}{system_id}[0-9]{{4,40}}",
+    }
+    return counter[settings.number_generator]
 
 
 @lru_cache(maxsize=64)

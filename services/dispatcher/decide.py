@@ -8,17 +8,19 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from services.dispatcher import steps
 from services.dispatcher.answers import Decided, answer
-from services.dispatcher.authenticity import Verdict, verdict
-from services.dispatcher.classify import Writer, classify, writer
+from services.dispatcher.authenticity import verdict
+from services.dispatcher.classify import Judged, classify, writer
+from services.dispatcher.filters import Filtered, external_number, filtered
+from services.dispatcher.plans import follow_up, new_ticket
 from services.dispatcher.queues import queue_of
-from services.dispatcher.threads import candidates
+from services.dispatcher.threads import Seen, candidates, names_something
 from shared.desk.model import Desk
 from shared.events import (
     Action,
     Answer,
     AttachmentInfo,
-    Candidate,
     Classification,
     FollowUpPlan,
     Kind,
@@ -35,7 +37,7 @@ from shared.wire import MAX_EVENT_BYTES, encode_dispatched
 
 TEXT_BYTES = 64 * 1024
 HTML_BYTES = 256 * 1024
-_NAME, _SHOWN, _FEW = 200, 200, 20
+_NAME, _FEW = 200, 20
 _NOTHING = Party("", "")
 
 
@@ -65,19 +67,27 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
     if mail.quarantine:
         return quarantined(received, setting, mail.quarantine, original=original)
     desk = setting.desk
-    choice = queue_of(mail, received.account, desk)
     wrote = writer(mail, desk)
     judged = classify(mail, received.raw, desk, setting.keys, alone=setting.alone)
-    classification = judged.classification
-    evidence = candidates(mail, judged.returned, desk.ticket, setting.keys)
-    authentic = verdict(mail, mail.sender.address if mail.sender else "", desk.authserv_ids)
-    allowed = (
-        Decided(Answer(withheld="oversize"))
-        if received.oversize
-        else answer(mail, judged, wrote, desk, authentic, origin=received.origin)
+    said = _filtered(mail, received, desk, judged)
+    judged = _overruled(judged, said)
+    external = _external(mail, said, desk)
+    recognised = said.controls.get("followup-recognizedticketnumber", "").strip()[:60]
+    evidence = candidates(
+        Seen(mail, said.subject, said.text, judged.returned, external, recognised), desk, setting.keys
     )
-    text, html, cut = _bodies(mail)
+    authentic = verdict(mail, mail.sender.address if mail.sender else "", desk.authserv_ids)
+    action, reason = _action(received, said)
+    allowed = (
+        answer(mail, judged, wrote, desk, authentic, origin=received.origin)
+        if action is Action.DISPATCH
+        else Decided(Answer(withheld="ignored" if action is Action.IGNORE else "oversize"))
+    )
+    choice = queue_of(mail, received.account, desk)
     sender = Party(wrote.name[:_NAME], wrote.address) if wrote.address else _NOTHING
+    new = new_ticket(said, choice.queue, sender.address.lower(), desk, received.received_at)
+    new = replace(new, dynamic_fields=external | new.dynamic_fields)
+    text, html, cut = _bodies(mail, said)
     return MailDispatched(
         transport_key=received.transport_key,
         raw_sha256=received.sha256,
@@ -92,7 +102,8 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
         desk=setting.desk_sha256,
         replay_of=received.replay_of,
         content_key=content_key(received.raw, mail, received.received_at),
-        action=Action.OVERSIZE if received.oversize else Action.DISPATCH,
+        action=action,
+        reason=reason,
         message_id=mail.message_id,
         in_reply_to=mail.in_reply_to,
         references=mail.references,
@@ -103,27 +114,73 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
         to=_parties(mail.to),
         cc=_parties(mail.cc),
         date=(mail.header("date") or "")[:100],
-        subject=mail.subject,
+        subject=said.subject,
         text=text,
         html=html,
         attachments=[_info(part) for part in mail.attachments],
         defects=mail.defects,
-        classification=classification,
+        classification=judged.classification,
         answer=allowed.answer,
         candidates=evidence,
-        new=NewTicketPlan(choice.queue, mail.subject, customer_user=sender.address.lower()),
-        follow_up=FollowUpPlan(state="", reopen=False) if classification.automatic else FollowUpPlan(),
+        new=new,
+        follow_up=follow_up(said, judged.classification, desk, received.received_at),
+        filters=said.hits,
         trace=[
-            *_classified(classification),
+            *steps.classified(judged),
             *choice.trace,
-            _filters(received, desk),
-            *_evidence(evidence, setting.keys),
-            *_written_by(mail, wrote),
-            _authenticated(authentic),
-            _answered(mail, allowed),
+            *said.trace,
+            *steps.queue_wanted(said.controls.get("queue", "").strip(), new.queue),
+            *steps.evidence(evidence, setting.keys),
+            *steps.written_by(mail, wrote),
+            steps.authenticated(authentic),
+            steps.answered(mail, allowed),
         ],
         cut=cut,
     )
+
+
+def _filtered(mail: Mail, received: ReceivedMail, desk: Desk, judged: Judged) -> Filtered:
+    facts = {
+        "X-OTRS-AttachmentExists": "yes" if mail.attachments else "no",
+        "X-OTRS-AttachmentCount": str(len(mail.attachments)),
+    }
+    if judged.classification.automatic or judged.unanswered:
+        facts["X-OTRS-Loop"] = "yes"
+    if judged.classification.kind is Kind.BOUNCE:
+        facts["X-OTRS-Bounce"] = "1"
+        facts["X-OTRS-Bounce-OriginalMessageID"] = next(iter(judged.returned), "")
+        facts["X-OTRS-Bounce-ErrorMessage"] = ", ".join(
+            f"{each.address} {each.status}".strip() for each in judged.classification.bounced
+        )
+    return filtered(mail, received.raw, received.account, desk, facts, names=names_something(mail, desk))
+
+
+def _overruled(judged: Judged, said: Filtered) -> Judged:
+    """A filter can say that a mail is to be answered although a machine wrote it, or that it is not; a bounce or our
+    own mail is answered by nobody, whatever a filter says."""
+    kind = judged.classification.kind
+    if said.loop is None or kind in (Kind.BOUNCE, Kind.LOOP):
+        return judged
+    if said.loop:
+        return judged._replace(unanswered=judged.unanswered or "filter_loop (X-OTRS-Loop: yes)")
+    reasons = [*judged.classification.reasons, "filter (X-OTRS-Loop: no)"]
+    return judged._replace(classification=Classification(Kind.HUMAN, reasons), unanswered="")
+
+
+def _external(mail: Mail, said: Filtered, desk: Desk) -> dict[str, str]:
+    """Numbers of other systems, by the dynamic field that holds them."""
+    found: dict[str, str] = {}
+    for _, rule in sorted(desk.external_numbers.items()):
+        number = external_number(mail, said.text, said.subject, rule)
+        if number:
+            found.setdefault(rule.dynamic_field, number)
+    return found
+
+
+def _action(received: ReceivedMail, said: Filtered) -> tuple[Action, str]:
+    if received.oversize:
+        return Action.OVERSIZE, ""
+    return (Action.IGNORE, f"ignored: {said.ignored}") if said.ignored else (Action.DISPATCH, "")
 
 
 def quarantined(received: ReceivedMail, setting: Setting, reason: str, *, original: str = "") -> MailDispatched:
@@ -155,10 +212,10 @@ def quarantined(received: ReceivedMail, setting: Setting, reason: str, *, origin
     )
 
 
-def _bodies(mail: Mail) -> tuple[str, str, list[str]]:
+def _bodies(mail: Mail, said: Filtered) -> tuple[str, str, list[str]]:
     """Text, HTML and what was cut of them; a mail without text says so in OTRS's words."""
     cut = []
-    text = mail.text
+    text = said.text if said.rewritten else mail.text
     if not text.strip():
         text = "- no text message => see attachment -" if mail.attachments else "-"
     elif len(text.encode()) > TEXT_BYTES:
@@ -204,49 +261,3 @@ def _parties(addresses: Sequence[Address]) -> list[Party]:
 
 def _info(part: Attachment) -> AttachmentInfo:
     return AttachmentInfo(part.filename, part.content_type[:_NAME], part.size, part.inline, part.content_id[:_NAME])
-
-
-def _classified(classification: Classification) -> list[TraceStep]:
-    kind = classification.kind.value
-    reasons = classification.reasons or ["no mark of a machine"]
-    return [TraceStep("classification", reason, kind) for reason in reasons[:_FEW]]
-
-
-def _filters(received: ReceivedMail, desk: Desk) -> TraceStep:
-    account = desk.accounts.get(received.account)
-    if account and account.trusted:
-        return TraceStep("filters", "account trusted", "none in the desk")
-    return TraceStep("filters", "account not trusted", "not applied")
-
-
-def _evidence(evidence: Sequence[Candidate], keys: Sequence[bytes]) -> list[TraceStep]:
-    steps = [
-        TraceStep(
-            f"thread:{found.check}", found.value[:_SHOWN], "proves the sender" if found.proves_sender else "named"
-        )
-        for found in evidence[:_FEW]
-    ]
-    if not keys:
-        steps.append(TraceStep("thread:signed_message_id", "no message_id_keys", "not checked"))
-    return steps if evidence else [*steps, TraceStep("thread", "no number, no reference", "no candidate")]
-
-
-def _written_by(mail: Mail, wrote: Writer) -> list[TraceStep]:
-    if wrote.source == mail.sender_source == "from":
-        return []
-    written = (
-        f"From <{mail.sender.address if mail.sender else ''}>" if mail.sender_source == "from" else "From is empty"
-    )
-    return [TraceStep("sender", written[:_SHOWN], f"{wrote.source}: {wrote.address or 'nobody'}"[:_SHOWN])]
-
-
-def _authenticated(authentic: Verdict) -> TraceStep:
-    return TraceStep("authentication", authentic.saw, "From is vouched for" if authentic.vouched else "not vouched for")
-
-
-def _answered(mail: Mail, allowed: Decided) -> TraceStep:
-    path = "no Return-Path" if mail.return_path is None else f"Return-Path <{mail.header('return-path')}>"
-    path = path.replace("<<", "<").replace(">>", ">")
-    saw = f"From <{mail.sender.address if mail.sender else ''}>, {path}"[: 2 * _SHOWN]
-    saw = f"{saw}: {allowed.why}" if allowed.why else saw
-    return TraceStep("answer", saw, allowed.answer.address or f"withheld: {allowed.answer.withheld}")

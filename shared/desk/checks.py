@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from shared.desk.controls import FOLLOW_UP, INTERNAL, NEW, control, known, shown
 from shared.desk.findings import Complaint, Loc, suggest
 from shared.desk.model import IMPLICIT_QUEUE, SHIPPED_ADDRESS, Account, Desk, Outbound
 from shared.desk.values import normal_address
@@ -23,6 +24,7 @@ class Names(NamedTuple):
 
     queues: frozenset[str]
     agents: frozenset[str]
+    accounts: frozenset[str]
     system_addresses: frozenset[str]
     outbound: frozenset[str]
 
@@ -33,6 +35,7 @@ def names_of(sections: Mapping[str, Iterable[str]]) -> Names:
     return Names(
         frozenset(queues),
         frozenset(sections.get("agents", ())),
+        frozenset(sections.get("accounts", ())),
         frozenset(addresses),
         frozenset(sections.get("outbound", ())),
     )
@@ -46,6 +49,7 @@ def contradictions(desk: Desk) -> list[Complaint]:
         *_outbound_fields(desk),
         *_two_defaults(desk),
         *_two_answers(desk),
+        *_unknown_controls(desk),
     ]
 
 
@@ -57,6 +61,11 @@ def references(desk: Desk, names: Names) -> list[Complaint]:
             "agent",
             names.agents,
             ((("queues", q, "agents", i), a) for q, v in desk.queues.items() for i, a in enumerate(v.agents)),
+        ),
+        (
+            "account",
+            names.accounts,
+            ((("filters", f, "accounts", i), a) for f, v in desk.filters.items() for i, a in enumerate(v.accounts)),
         ),
         (
             "system address",
@@ -175,6 +184,33 @@ def _two_answers(desk: Desk) -> Iterator[Complaint]:
                 )
 
 
+def _unknown_controls(desk: Desk) -> Iterator[Complaint]:
+    """A control header that means nothing would be believed to work."""
+    names = [shown(name) for name in (*NEW, *FOLLOW_UP, *INTERNAL)]
+    for name, each in desk.filters.items():
+        for header in each.set:
+            meant = control(header)
+            if meant is not None and not known(meant):
+                yield Complaint(("filters", name, "set", header), "no control header", suggest(header, names))
+
+
+def _filter_values(desk: Desk) -> Iterator[Complaint]:
+    """Values of filters that no queue and no agent has; those with a capture in them are known only to a mail."""
+    for name, each in desk.filters.items():
+        for header, value in each.set.items():
+            meant = (control(header) or "").removeprefix("followup-")
+            if "[**" in value:
+                continue
+            if meant == "queue" and desk.queue(value) is None:
+                yield Complaint(
+                    ("filters", name, "set", header), f"no queue named {value}", suggest(value, desk.queues)
+                )
+            elif meant in ("owner", "responsible") and value not in desk.agents:
+                yield Complaint(
+                    ("filters", name, "set", header), f"no agent named {value}", suggest(value, desk.agents)
+                )
+
+
 def warnings(desk: Desk, replicas: int | None = None) -> list[Complaint]:
     """What works but will be regretted. `replicas`: of the mail topics; None where no broker was asked."""
     return [
@@ -182,6 +218,8 @@ def warnings(desk: Desk, replicas: int | None = None) -> list[Complaint]:
         *_unprotected(desk),
         *_shipped_address(desk),
         *_nobody_answered(desk),
+        *_filter_values(desk),
+        *_filters_of_nobody(desk),
         *_not_yet(desk),
     ]
 
@@ -191,12 +229,17 @@ def _not_yet(desk: Desk) -> Iterator[Complaint]:
     for name, account in desk.accounts.items():
         if not account.is_imap:
             yield Complaint(("accounts", name, "type"), f"{account.type} is not read by this version", "expected IMAP")
-        if account.trusted:
-            yield Complaint(("accounts", name, "trusted"), "true has no effect in this version", "expected false")
     for name, outbound in desk.outbound.items():
         if outbound.type == "sendmail":
             found = "sendmail is not available in this version: its mail waits"
             yield Complaint(("outbound", name, "type"), found, "expected smtp, smtps, smtptls or none")
+
+
+def _filters_of_nobody(desk: Desk) -> Iterator[Complaint]:
+    if desk.filters and desk.accounts and not any(account.filters_mail for account in desk.accounts.values()):
+        yield Complaint(
+            ("filters",), "no account applies them", "expected an account with trusted or apply_filters: true"
+        )
 
 
 def after_without_copy(desk: Desk, replicas: int | None) -> Iterator[Complaint]:

@@ -18,10 +18,11 @@ from shared.desk.values import (
     Address,
     Forwarder,
     Fragment,
+    HeaderName,
     Host,
     Interval,
     Line,
-    NoFilters,
+    Pattern,
     SecretName,
     Size,
     StartFrom,
@@ -38,6 +39,14 @@ OutboundType = Literal["smtp", "smtps", "smtptls", "sendmail", "none"]
 After = Literal["seen", "move", "delete", "keep"]
 FollowUp = Literal["possible", "reject", "new_ticket"]
 FollowUpFrom = Literal["anyone", "participants", "authenticated"]
+NumberGenerator = Literal["auto_increment", "date", "date_checksum"]
+ThreadCheck = Literal[
+    "bounce", "subject_number", "plus_address", "signed_message_id", "in_reply_to", "references", "body",
+    "attachments", "external_number",
+]  # fmt: skip
+THREAD_CHECKS: tuple[ThreadCheck, ...] = (
+    "bounce", "subject_number", "plus_address", "signed_message_id", "in_reply_to", "references", "external_number",
+)  # fmt: skip
 AutoResponseType = Literal["auto_reply", "auto_reject", "auto_follow_up", "auto_reply_new_ticket", "auto_remove"]
 
 SHIPPED_ADDRESS = "carteiro@localhost"
@@ -102,10 +111,19 @@ class Ticket(_Part):
     subject_fwd: Fragment = Field(
         "Fwd", title="Ticket::SubjectFwd", description="Word before the subject of a forwarded article."
     )
-    number_generator: Literal["date_checksum"] = Field(
+    subject_clean_all_numbers: bool = Field(
+        False,
+        title="Ticket::SubjectCleanAllNumbers",
+        description="Whether every ticket number is taken out of a subject, not only that of its ticket.",
+    )
+    number_generator: NumberGenerator = Field(
         "date_checksum",
         title="Ticket::NumberGenerator",
-        description="How ticket numbers are made: date, system_id, counter of the day, check digit.",
+        description="How ticket numbers are made: system_id and a counter; the date before them, the counter of the "
+        "day; the same and a check digit.",
+    )
+    min_counter_size: int = Field(
+        5, ge=1, le=20, title="MinCounterSize", description="Digits of the counter at least (`auto_increment`)."
     )
     system_id: SystemId = Field(
         "10",
@@ -181,6 +199,12 @@ class Account(_Part):
     trusted: bool = Field(
         False, title="Trusted", description="Whether filters and control headers apply to this account's mail."
     )
+    trust_headers: bool | None = Field(
+        None, description="Whether control headers (`X-OTRS-…`) of its mail are obeyed; by default as `trusted`."
+    )
+    apply_filters: bool | None = Field(
+        None, description="Whether filters are applied to its mail; by default as `trusted`."
+    )
     interval: Interval = Field(
         timedelta(minutes=10),
         json_schema_extra={"default": "10m"},
@@ -203,6 +227,14 @@ class Account(_Part):
         title="PostMasterMaxEmailSize",
         description="Largest mail that is fetched; a larger one stays on the server and is reported once.",
     )
+
+    @property
+    def obeys_headers(self) -> bool:
+        return self.trusted if self.trust_headers is None else self.trust_headers
+
+    @property
+    def filters_mail(self) -> bool:
+        return self.trusted if self.apply_filters is None else self.apply_filters
 
     @property
     def is_imap(self) -> bool:
@@ -267,6 +299,63 @@ class AutoResponse(_Part):
     text: TextFile = Field(title="Response", description="Name of a file beside the desk that holds the text.")
 
 
+class Refusal(_Part):
+    """The notice to the sender of a mail that is refused."""
+
+    subject: Line = Field(title="Subject", description="Subject of the notice.")
+    text: Line = Field(title="Body", description="Text of the notice.")
+
+
+class Match(_Part):
+    """A row of a filter: a header and what it has to hold. A header that is not there never matches, negated or not."""
+
+    header: HeaderName = Field(title="Key", description="Name of a header; `Body` is the text of the mail.")
+    pattern: Pattern = Field(
+        title="Value",
+        description="Regular expression (RE2), found anywhere, in any case of letters; `EMAILADDRESS:` before it "
+        "compares each address of the header as a whole.",
+    )
+    negate: bool = Field(False, title="Not", description="Whether the row holds where the pattern is not found.")
+
+
+class Filter(_Part):
+    """What is set for a mail where every row of `match` holds. `[***]` in a value becomes what the last row captured,
+    `[**\\name**]` a named capture."""
+
+    match: tuple[Match, ...] = Field(min_length=1, title="Match", description="Rows; all of them have to hold.")
+    set: dict[HeaderName, str] = Field(
+        {}, title="Set", description="Headers and their values, usually control headers such as `X-OTRS-Queue`."
+    )
+    stop: bool = Field(
+        False, title="StopAfterMatch", description="Whether later filters are left out where this one matched."
+    )
+    accounts: tuple[Line, ...] = Field((), description="Accounts whose mail it looks at; without any all of them.")
+    direction: Literal["any", "new", "follow_up"] = Field(
+        "any",
+        description="Whether it looks only at mail that names no ticket and no other mail (`new`), or only at mail "
+        "that does (`follow_up`).",
+    )
+    refuse: Refusal | None = Field(
+        None,
+        title="PostMaster::PreFilterModule###3-NewTicketReject",
+        description="Refuses a mail that would become a new ticket, with a notice to its sender.",
+    )
+
+
+class ExternalNumber(_Part):
+    """How the number of another system is found, and the dynamic field that keeps it."""
+
+    senders: Pattern | None = Field(
+        None, title="FromAddressRegExp", description="Addresses of From whose mail carries such numbers; default: all."
+    )
+    number: Pattern = Field(title="NumberRegExp", description="The number; its first group, or all that is found.")
+    subject: bool = Field(True, title="SearchInSubject", description="Whether the subject is searched.")
+    body: bool = Field(False, title="SearchInBody", description="Whether the text is searched.")
+    dynamic_field: Line = Field(
+        title="DynamicFieldName", description="Field of the ticket that holds the number; a new ticket gets it."
+    )
+
+
 class Notifications(_Part):
     """Sender of the notifications to agents."""
 
@@ -318,6 +407,24 @@ class Desk(_Part):
         title="PostmasterDefaultQueue",
         description="Queue of mails to no address of ours; `Raw` need not be listed under `queues`.",
     )
+    postmaster_default_state: Line = Field("new", title="PostmasterDefaultState", description="State of a new ticket.")
+    postmaster_default_priority: Line = Field(
+        "3 normal", title="PostmasterDefaultPriority", description="Priority of a new ticket."
+    )
+    postmaster_follow_up_state: Line = Field(
+        "open", title="PostmasterFollowUpState", description="State of a ticket after a follow-up."
+    )
+    postmaster_follow_up_state_closed: Line | None = Field(
+        None,
+        title="PostmasterFollowUpStateClosed",
+        description="State after a follow-up that reopens a closed ticket; by default as `postmaster_follow_up_state`.",
+    )
+    thread_checks: tuple[ThreadCheck, ...] = Field(
+        THREAD_CHECKS,
+        title="PostMaster::CheckFollowUpModule",
+        description="What says which ticket a mail belongs to, in the order in which it is asked; `body` and "
+        "`attachments` (numbers in texts) only where they are named.",
+    )
     postmaster_max_emails: int = Field(
         40,
         ge=1,
@@ -353,8 +460,15 @@ class Desk(_Part):
         description="Domains and addresses that relay mail to us under a Return-Path of their own: who writes through "
         "them is answered.",
     )
-    filters: NoFilters = Field(
-        {}, title="PostMaster Filters", description="Must be empty: filters are not available in this version."
+    filters: dict[Line, Filter] = Field(
+        {},
+        title="PostMaster Filters",
+        description="Filters by name; they run in the order of their names, on mail of accounts that apply them.",
+    )
+    external_numbers: dict[Line, ExternalNumber] = Field(
+        {},
+        title="PostMaster::PreFilterModule###000-ExternalTicketNumberRecognition",
+        description="Numbers of other systems by which a mail finds its ticket.",
     )
 
     @cached_property

@@ -29,7 +29,14 @@ _FOLLOWS_FROM_ANOTHER = "default_factory_not_called"
 
 def complaints(error: ValidationError) -> list[Complaint]:
     details = error.errors(include_url=False, include_context=True)
-    return [_complaint(detail) for detail in details if detail["type"] != _FOLLOWS_FROM_ANOTHER]
+    return [_complaint(detail) for detail in details if not _follows(detail, details)]
+
+
+def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Does another mistake say it already? A list is too short where its only entry is wrong in itself."""
+    size = len(detail["loc"])
+    inside = any(len(each["loc"]) > size and each["loc"][:size] == detail["loc"] for each in details)
+    return detail["type"] == _FOLLOWS_FROM_ANOTHER or (detail["type"] == "too_short" and inside)
 
 
 def _complaint(detail: ErrorDetails) -> Complaint:

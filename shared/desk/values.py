@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from shared.desk.patterns import LONGEST, compiled
 from shared.mime.addresses import domain
 
 EXPECTED = "expected"
@@ -147,10 +148,20 @@ def _time_zone(value: str) -> str:
     return value
 
 
-def _no_filters(value: dict[str, object]) -> dict[str, object]:
-    # Ignored silently, a filter against spam or loops would be believed to work.
-    if value:
-        raise expected("nothing here: filters are not available in this version")
+def _pattern(value: str) -> str:
+    text = value.removeprefix("EMAILADDRESS:")
+    if not value or len(value) > LONGEST:
+        raise expected(f"a regular expression of at most {LONGEST} characters")
+    try:
+        compiled(f"(?:{text})")
+    except ValueError as error:
+        raise expected(f"a regular expression that RE2 takes: {error}") from None
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[!-9;-~]{1,200}", value):
+        raise expected("the name of a header such as Subject or X-OTRS-Queue")
     return value
 
 
@@ -162,6 +173,8 @@ Fragment = Annotated[str, AfterValidator(_fragment)]
 Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email"})]
 Host = Annotated[str, AfterValidator(_host), WithJsonSchema({"type": "string", "minLength": 1})]
 Forwarder = Annotated[str, AfterValidator(_forwarder), WithJsonSchema({"type": "string", "minLength": 1})]
+Pattern = Annotated[str, AfterValidator(_pattern), WithJsonSchema({"type": "string", "minLength": 1})]
+HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema({"type": "string", "minLength": 1})]
 SecretName = Annotated[str, _plain_name("the name of a secret")]
 TextFile = Annotated[str, _plain_name("the name of a file beside the desk")]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
@@ -187,7 +200,4 @@ Size = Annotated[
     BeforeValidator(parse_size),
     PlainSerializer(write_size, return_type=str),
     WithJsonSchema(_SIZE_SCHEMA),
-]
-NoFilters = Annotated[
-    dict[str, object], AfterValidator(_no_filters), WithJsonSchema({"type": "object", "maxProperties": 0})
 ]

@@ -19,6 +19,7 @@ def warned(folder: Path, text: str, replicas: int | None = None) -> list[str]:
     return [f"{finding.line} {finding.field}: {finding.found}" for finding in findings]
 
 
+WATCHED = "accounts: {c: {type: imaps, host: h, user: u, password: {secret: p}, queue: Raw}}"
 WARNINGS = [
     (
         f"accounts: {{c: {{host: h, {ACCOUNT}, after: delete}}}}",
@@ -60,10 +61,18 @@ WARNINGS = [
     (ADDRESS + DEFAULT + "auto_responses: {r: {type: auto_reply, queues: [Raw], subject: s, text: r.txt}}", []),
     (
         "accounts: {c: {type: pop3s, host: h, user: u, password: {secret: p}, queue: Raw, trusted: true}}",
+        ["1 accounts.c.type: pop3s is not read by this version"],
+    ),
+    (
+        "filters: {f: {match: [{header: To, pattern: x}], set: {X-OTRS-Queue: Row, X-OTRS-Owner: ana}}}",
         [
-            "1 accounts.c.trusted: true has no effect in this version",
-            "1 accounts.c.type: pop3s is not read by this version",
+            "1 filters.f.set.X-OTRS-Owner: no agent named ana",
+            "1 filters.f.set.X-OTRS-Queue: no queue named Row",
         ],
+    ),
+    (
+        f"{WATCHED}\nfilters: {{f: {{match: [{{header: To, pattern: '(x)'}}], set: {{X-OTRS-Queue: '[***]'}}}}}}",
+        ["2 filters: no account applies them"],
     ),
     (
         "outbound: {o: {type: sendmail, default: true}}",

@@ -54,8 +54,11 @@ MISTAKES = [
         "desk.yaml:2: ticket.system_id: 'X1'; expected digits, such as 10",
     ),
     (
-        "ticket: {number_generator: date}",
-        "desk.yaml:1: ticket.number_generator: 'date'; expected date_checksum",
+        "ticket: {number_generator: dates}",
+        (
+            "desk.yaml:1: ticket.number_generator: 'dates'; expected auto_increment, date or date_checksum; "
+            "did you mean date?"
+        ),
     ),
     ("ticket: {subject_size: big}", "desk.yaml:1: ticket.subject_size: 'big'; expected a whole number"),
     ("ticket: {subject_size: 0}", "desk.yaml:1: ticket.subject_size: 0; expected a number of at least 1"),
@@ -221,8 +224,19 @@ MISTAKES = [
         ),
     ),
     (
-        "filters: {spam: {}}",
-        "desk.yaml:1: filters: a mapping; expected nothing here: filters are not available in this version",
+        "filters: {spam: {match: [{header: Subject, pattern: '(?=x)'}]}}",
+        (
+            "desk.yaml:1: filters.spam.match.0.pattern: '(?=x)'; expected a regular expression that RE2 takes: "
+            "look-ahead, look-behind and the like are not available"
+        ),
+    ),
+    (
+        "filters: {spam: {match: [{header: Subject, pattern: x}], set: {X-OTRS-Queu: Raw}}}",
+        "desk.yaml:1: filters.spam.set.X-OTRS-Queu: no control header; did you mean X-OTRS-Queue?",
+    ),
+    (
+        "filters: {spam: {match: [{header: Subject, pattern: x}], accounts: [caixa]}}",
+        "desk.yaml:1: filters.spam.accounts.0: no account named caixa; none is known here",
     ),
     ("- a\n- b", "desk.yaml:1: a list; expected a mapping of fields ({} for the defaults)"),
     ("language: en\nlanguage: es", "desk.yaml:1: language: the key stands twice, also in line 2; expected it once"),

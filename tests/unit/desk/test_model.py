@@ -1,3 +1,4 @@
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -195,6 +196,31 @@ def test_a_desk_cannot_be_changed_in_use() -> None:
         Desk().language = "es"  # type: ignore[misc]  # the point of the test
 
 
-def test_filters_are_refused_rather_than_ignored() -> None:
-    with pytest.raises(ValidationError, match="filters are not available in this version"):
-        desk(filters={"spam": {"match": "x"}})
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("(?=x)", "look-ahead, look-behind and the like are not available"),
+        ("(?<!x)y", "look-ahead, look-behind and the like are not available"),
+        ("(a)\\1", "no back-references"),
+        ("a{1001}", "invalid repetition size"),
+        ("[", "missing ]"),
+        ("x" * 1001, "at most 1000 characters"),
+        ("EMAILADDRESS:[", "missing ]"),
+        ("\ud800", "half a character"),
+    ],
+)
+def test_b13_a_pattern_that_cannot_be_had_in_linear_time_is_refused(pattern: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(why)):
+        desk(filters={"spam": {"match": [{"header": "Subject", "pattern": pattern}]}})
+
+
+@pytest.mark.parametrize(
+    "address", ["suporte@müller.example", "Suporte@MÜLLER.example", "suporte@xn--mller-kva.example"]
+)
+def test_an_address_of_the_desk_is_in_a_labels_whatever_way_it_is_written(address: str) -> None:
+    made = desk(queues={"q": {}}, system_addresses={address: {"name": "S", "queue": "q"}})
+    assert list(made.system_addresses) == ["suporte@xn--mller-kva.example"]
+    assert made.queue_for_recipient("suporte@xn--mller-kva.example") == "q"
+    assert made.queue_for_recipient("suporte+17@xn--mller-kva.example") == "q"
+    assert made.owns("suporte+17@xn--mller-kva.example")
+    assert made.own_domains == {"xn--mller-kva.example"}

@@ -1,11 +1,15 @@
 """Evidence of a thread: what is named, in which order, and what proves who wrote."""
 
+from collections.abc import Sequence
+
+import pytest
+
 from services.dispatcher.bounces import original_ids
-from services.dispatcher.threads import candidates
-from shared.desk.model import Ticket
+from services.dispatcher.threads import Seen, candidates
+from shared.desk.model import Desk
 from shared.events import Candidate, Check
 from shared.message_ids import STABLE, key_of, sign
-from shared.mime import parse
+from shared.mime import Mail, parse
 
 KEYS = [b"n" * 32, b"o" * 32]
 NUMBER = "2026112410000012"
@@ -14,9 +18,13 @@ OURS = sign(TICKET, DELIVERY, "empresa.example", KEYS)
 REFERENCE = sign(TICKET, STABLE, "empresa.example", KEYS[1:])
 
 
+def evidence_of(mail: Mail, bounced: Sequence[str] = (), desk: Desk | None = None) -> list[Candidate]:
+    return candidates(Seen(mail, mail.subject, mail.text, bounced), desk or Desk(), KEYS)
+
+
 def found(headers: str) -> list[Candidate]:
     raw = b"From: ana@kunde.example\r\n" + headers.replace("\n", "\r\n").encode() + b"\r\n\r\nOi\r\n"
-    return candidates(parse(raw), [], Ticket(), KEYS)
+    return evidence_of(parse(raw))
 
 
 def bounce_of(message_id: str, references: str) -> bytes:
@@ -71,9 +79,9 @@ def test_a_number_inside_a_word_is_none() -> None:
 
 def test_a_bounce_is_about_the_mail_it_brings_back() -> None:
     mail = parse(bounce_of(OURS, f"<root@kunde.example> {REFERENCE}"))
-    evidence = candidates(mail, original_ids(mail, KEYS), Ticket(), KEYS)
+    evidence = evidence_of(mail, original_ids(mail, KEYS))
     assert pairs(evidence) == [(Check.BOUNCE, OURS), (Check.SIGNED_MESSAGE_ID, TICKET)]
-    assert candidates(mail, [], Ticket(), KEYS) == [], "a forwarded mail is no evidence"
+    assert evidence_of(mail) == [], "a forwarded mail is no evidence"
 
 
 def test_hostile_references_leave_a_hundred_candidates() -> None:
@@ -81,3 +89,74 @@ def test_hostile_references_leave_a_hundred_candidates() -> None:
     evidence = found(f"Subject: Ticket#{NUMBER}\nIn-Reply-To: {many}\nReferences: {many}")
     assert len(evidence) == 100
     assert evidence[0].check is Check.SUBJECT_NUMBER
+
+
+# --- the order and the options --------------------------------------------------------------------------------------
+
+OWN = {
+    "queues": {"suporte": {}},
+    "system_addresses": {"suporte@empresa.example": {"name": "S", "queue": "suporte"}},
+}
+
+
+def values(raw: str, **desk: object) -> list[tuple[str, str]]:
+    mail = parse(raw.replace("\n", "\r\n").encode())
+    return [(one.check.value, one.value) for one in evidence_of(mail, desk=Desk.model_validate(OWN | desk))]
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        (f"suporte+{NUMBER}@empresa.example", [("plus_address", NUMBER)]),
+        (f"Suporte <SUPORTE+{NUMBER}@Empresa.Example>, x@y.example", [("plus_address", NUMBER)]),
+        (f"outro+{NUMBER}@empresa.example", []),
+        ("suporte+17@empresa.example", []),
+        (f"suporte+{NUMBER}x@empresa.example", []),
+        ("suporte+2026112499000012@empresa.example", []),
+    ],
+)
+def test_a_number_behind_the_plus_of_an_address_of_ours(to: str, expected: list[tuple[str, str]]) -> None:
+    assert values(f"From: a@b.example\nTo: {to}\n\nOi\n") == expected
+
+
+def test_a_plus_address_is_found_where_the_server_put_it() -> None:
+    assert values(f"From: a@b.example\nTo: x@y.example\nDelivered-To: suporte+{NUMBER}@empresa.example\n\nOi\n")
+
+
+def test_ligero_5_the_order_is_the_desks() -> None:
+    raw = f"From: a@b.example\nSubject: [Ticket#{NUMBER}]\nIn-Reply-To: <old@k>\n\nOi\n"
+    assert values(raw) == [("subject_number", NUMBER), ("in_reply_to", "<old@k>")]
+    assert values(raw, thread_checks=["in_reply_to", "subject_number"]) == [
+        ("in_reply_to", "<old@k>"), ("subject_number", NUMBER),
+    ]  # fmt: skip
+    assert values(raw, thread_checks=["references"]) == []
+
+
+WITH_FILE = (
+    "From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nTicket#{0}\n"
+    "--b\nContent-Type: text/plain\nContent-Disposition: attachment; filename=a.txt\n\nTicket#{1}\n--b--\n"
+)
+
+
+def test_ligero_5_4_and_5_5_numbers_in_texts_count_only_where_the_desk_says_so() -> None:
+    other = "2026112410000021"
+    raw = WITH_FILE.format(NUMBER, other)
+    assert values(raw) == []
+    assert values(raw, thread_checks=["body"]) == [("body", NUMBER)]
+    assert values(raw, thread_checks=["attachments", "body"]) == [("attachments", other), ("body", NUMBER)]
+
+
+@pytest.mark.parametrize(
+    ("generator", "number", "none"),
+    [
+        ("auto_increment", "1000042", "2026112410000012"),
+        ("date", "20261124107", "1000042"),
+        ("date_checksum", "2026112410000012", "20261124107"),
+    ],
+)
+def test_ligero_9_each_generator_has_its_own_numbers(generator: str, number: str, none: str) -> None:
+    def found_in(text: str) -> list[tuple[str, str]]:
+        return values(f"From: a@b.example\nSubject: [Ticket#{text}] x\n\nOi\n", ticket={"number_generator": generator})
+
+    assert found_in(number) == [("subject_number", number)]
+    assert found_in(none) == []
