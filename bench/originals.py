@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.path import mix
+from bench.mails import mix
 from shared.originals import open_originals
 
 

@@ -61,7 +61,6 @@ class Given(BaseSettings):
     postgres: str | None = None
     mail: Mail | None = None
     ca_file: Path | None = None
-    failovers: int = 1
     ci: bool = Field(default=False, validation_alias="CI")
 
 
