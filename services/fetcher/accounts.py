@@ -65,7 +65,7 @@ class Accounts:
     def _wanted(self) -> Mapping[str, Account]:
         accounts = self._desk.current.desk.accounts
         metrics.accounts_configured.set(len(accounts))
-        return {name: account for name, account in accounts.items() if account.is_imap}
+        return accounts
 
     async def close(self) -> None:
         """Ends every watch, what is being confirmed is recorded first; gives the leases back."""

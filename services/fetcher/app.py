@@ -7,14 +7,14 @@ import socket
 
 from services.fetcher.accounts import Accounts
 from services.fetcher.budget import ByteBudget
+from services.fetcher.dialing import Trust
 from services.fetcher.lease import Leases
 from services.fetcher.outlet import Outlet
 from services.fetcher.session import Rim
 from services.fetcher.store import Store
-from services.fetcher.watch import Surroundings, Trust
+from services.fetcher.watch import Surroundings
 from shared import process
 from shared.kafka.producer import Producer
-from shared.logs import fields
 from shared.originals import open_originals
 from shared.process import Misconfigured, Process
 from shared.settings import Settings
@@ -40,9 +40,6 @@ async def serve(proc: Process) -> None:
     around = Surroundings(rim, trust, settings.secrets, desk.current.desk.zone)
     accounts = Accounts(around, Leases(store, holder_name(settings)), desk)
     proc.health.alive["fetcher leases"] = lambda: accounts.last_progress
-    unread = [name for name, account in desk.current.desk.accounts.items() if not account.is_imap]
-    if unread:
-        log.error("POP3 accounts are not read by this version", extra=fields(action="unread", accounts=unread))
     try:
         await accounts.run(proc.stop)
     finally:

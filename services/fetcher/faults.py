@@ -11,7 +11,9 @@ from shared.redaction import Redaction
 
 _QUOTED_AT_MOST = 200
 _BUSY = re.compile(
-    r"\[(?:INUSE|LIMIT|UNAVAILABLE)\]|too many|simultaneous|maximum number of connections", re.IGNORECASE
+    r"\[(?:INUSE|IN-USE|LIMIT|UNAVAILABLE|LOGIN-DELAY|SYS/TEMP)[\] ]"
+    r"|too many|simultaneous|maximum number of connections",
+    re.IGNORECASE,
 )
 _THROTTLED = re.compile(r"\[THROTTLED\]|throttl|rate limit|bandwidth|try again later|quota exceeded", re.IGNORECASE)
 

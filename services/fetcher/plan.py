@@ -33,12 +33,16 @@ class MailboxState:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A mail as the server lists it: sizes in bytes (RFC822.SIZE), INTERNALDATE in UTC or None if unreadable."""
+    """A mail as the server lists it: sizes in bytes (RFC822.SIZE), INTERNALDATE in UTC or None if unreadable.
+
+    `name`: the server's own name for it where that is not the UID (POP3: the UIDL).
+    """
 
     uid: int
     size: int
     flags: frozenset[str]
     internaldate: datetime | None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

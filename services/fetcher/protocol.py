@@ -3,11 +3,26 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal, Protocol
 
 from services.fetcher.plan import Listed, MailboxState
 
 HEADERS_AT_MOST = 128 * 1024
+
+
+class Security(StrEnum):
+    """How a connection is secured. There is no fallback from one to another."""
+
+    plain = "plain"
+    tls = "tls"
+    starttls = "starttls"
+
+    @classmethod
+    def of(cls, account_type: str) -> "Security":
+        """Of the desk's account types: `imaps` is TLS from the first byte, `imaptls` STARTTLS."""
+        endings = {"tls": cls.starttls, "s": cls.tls}
+        return next((kind for ending, kind in endings.items() if account_type.endswith(ending)), cls.plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,11 @@ class Mailbox(Protocol):
         """Those the server says it has copied; None where it does not say."""
 
     async def remove(self, uids: Sequence[int]) -> None: ...
+
+    removes_at_end: bool
+    """Whether what `remove` was asked for is done only when `finish` returns, which ends the session."""
+
+    async def finish(self) -> None: ...
 
     @property
     def can_idle(self) -> bool: ...

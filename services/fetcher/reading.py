@@ -49,7 +49,7 @@ class Reader:
         await taking.tidy_up()
         for first, last in plan.search_windows(folder.cursor, state):
             await taking.take(await self._mailbox.search(first, last))
-        await taking.forget_the_vanished()
+        await taking.finish()
         metrics.account_oldest_unfetched.labels(self._lease.account).set(taking.oldest_waiting)
         retries = [failed.retry_at for failed in taking.failed.values()]
         return Looked(

@@ -154,7 +154,7 @@ class Store:
             raise StoreUnavailable(f"PostgreSQL does not serve ({type(error).__name__})") from error
 
     @asynccontextmanager
-    async def _fenced(self, lease: Lease) -> AsyncIterator[Connection]:
+    async def fenced(self, lease: Lease) -> AsyncIterator[Connection]:
         """A transaction that only the holder of the lease gets; raises LeaseLost."""
         async with self._serving() as connection, connection.transaction():
             if await connection.fetchval(_GUARD, *lease) is None:
@@ -210,7 +210,7 @@ class Store:
     async def adopt(self, lease: Lease, name: str, folder: Folder) -> None:
         """Starts a folder, or starts it anew; what was remembered of its mails is forgotten, under the same
         UIDVALIDITY as well: in a mailbox that went back the same UID is another mail."""
-        async with self._fenced(lease) as connection:
+        async with self.fenced(lease) as connection:
             await connection.execute(
                 _ADOPT,
                 lease.account,
@@ -233,7 +233,7 @@ class Store:
         """
         clean, rest = list(to_clean), list(settled)
         key = (lease.account, name, folder.uidvalidity)
-        async with self._fenced(lease) as connection:
+        async with self.fenced(lease) as connection:
             for uids, cleaned in ((clean, False), (rest, True)):
                 if uids:
                     await connection.execute(_CONFIRM, *key, uids, cleaned)
@@ -247,20 +247,20 @@ class Store:
             (lease.account, name, folder.uidvalidity, f.uid, f.attempts, f.retry_at, f.suspected, reason)
             for f, reason in failed
         ]
-        async with self._fenced(lease) as connection:
+        async with self.fenced(lease) as connection:
             await connection.executemany(_FAIL, rows)
 
     async def cleaned(self, lease: Lease, name: str, folder: Folder, uids: Sequence[int]) -> None:
         """Records that mails were flagged, moved or removed on the server."""
         key = (lease.account, name, folder.uidvalidity)
-        async with self._fenced(lease) as connection:
+        async with self.fenced(lease) as connection:
             await connection.execute(_CLEANED, *key, list(uids))
             await connection.execute(_TIDY, *key, folder.cursor)
 
     async def copied(self, lease: Lease, name: str, folder: Folder, uids: Collection[int], *, proven: bool) -> None:
         """Records that mails were copied elsewhere and are to be removed, or may not be."""
         word = "proven" if proven else "unproven"
-        async with self._fenced(lease) as connection:
+        async with self.fenced(lease) as connection:
             await connection.execute(_COPIED, lease.account, name, folder.uidvalidity, list(uids), word)
 
     # --- status, for people
@@ -269,9 +269,9 @@ class Store:
         self, lease: Lease, began: datetime, *, connected: bool, error: str = "", text: str = ""
     ) -> None:
         """A complete look; `error` and `text` for what did not keep it from being complete."""
-        async with self._fenced(lease) as connection:
+        async with self.fenced(lease) as connection:
             await connection.execute(_SUCCEEDED, lease.account, connected, began, error, text)
 
     async def failed_look(self, lease: Lease, error: str, text: str) -> None:
-        async with self._fenced(lease) as connection:
+        async with self.fenced(lease) as connection:
             await connection.execute(_FAILED_LOOK, lease.account, error, text)

@@ -35,6 +35,8 @@ class Taking:
         self._mailbox = session.mailbox
         self._name = session.folder
         self._state = state
+        self._uidvalidity = state.uidvalidity if session.mailbox.protocol == "imap" else None
+        self._names: dict[int, str] = {}  # where the server's name of a mail is not its UID
         self._moment = memory.moment
         self._folder = folder
         self._final = set(memory.final)
@@ -48,12 +50,18 @@ class Taking:
     async def tidy_up(self) -> None:
         await self.tidying.go_on(self._folder)
 
+    async def finish(self) -> None:
+        """Everything was taken: what failed before and vanished is forgotten, what was removed is gone."""
+        await self._there(sorted(self.failed.keys() - self._seen))
+        await self.tidying.finish(self._folder)
+
     async def take(self, uids: Sequence[int]) -> None:
         """Everything due among the listed UIDs, in order."""
         self._seen.update(uid for uid in uids if uid > self._folder.cursor)
         for due in slices(plan.due(uids, self._folder, self._final, self.failed, self._moment), LISTED_AT_ONCE):
             listed = await self._mailbox.sizes(due)
             self._note_waiting(listed)
+            self._names.update({mail.uid: mail.name for mail in listed if mail.name})
             window = plan.sort_window(listed, self._folder, self.failed, self._account.max_size)
             if window.too_old:
                 await self._settle((), window.too_old)
@@ -65,10 +73,6 @@ class Taking:
             await self._count_failures([(uid, "the server lists no size for it") for uid in sorted(unlisted)])
         self.oldest_waiting = 0.0
         await self._settle((), ())
-
-    async def forget_the_vanished(self) -> None:
-        """Mails that failed before and are no longer listed, once every window was taken."""
-        await self._there(sorted(self.failed.keys() - self._seen))
 
     def _note_waiting(self, listed: Iterable[Listed]) -> None:
         dates = [mail.internaldate.timestamp() for mail in listed if mail.internaldate]
@@ -120,8 +124,8 @@ class Taking:
         return ReceivedMail(
             account=self._lease.account,
             folder=self._name,
-            uidvalidity=self._state.uidvalidity,
-            uid=str(listed.uid),
+            uidvalidity=self._uidvalidity,
+            uid=listed.name or str(listed.uid),
             size=listed.size if oversize else len(body),
             sha256=hashlib.sha256(body).hexdigest(),
             received_at=listed.internaldate or self._moment,
@@ -201,8 +205,8 @@ class Taking:
             await self._rim.store.fail(self._lease, self._name, self._folder, again)
 
     def _dead_letter(self, uid: int, reason: str) -> DeadLetter:
-        account, folder, uidvalidity = self._lease.account, self._name, self._state.uidvalidity
-        where = {"account": account, "folder": folder, "uidvalidity": str(uidvalidity), "uid": str(uid)}
+        account, folder, name = self._lease.account, self._name, self._names.get(uid, str(uid))
+        where = {"account": account, "folder": folder, "uidvalidity": str(self._uidvalidity or ""), "uid": name}
         log.error("a mail cannot be fetched: dead letter", extra=fields(action="dead_letter", **where, cause=reason))
         return DeadLetter(
             origin_topic=RECEIVED,
@@ -214,7 +218,7 @@ class Taking:
             key=None,
             value=None,
             headers=[(name, value.encode()) for name, value in where.items()],
-            origin_id=f"{account}/{transport_key(account, folder, uidvalidity, str(uid))}",
+            origin_id=f"{account}/{transport_key(account, folder, self._uidvalidity, name)}",
         )
 
 

@@ -19,6 +19,7 @@ class Tidying:
         self._state = state
         self._uncleaned = list(memory.uncleaned)
         self._copies = dict(memory.copies)
+        self._promised: set[int] = set()  # removed as soon as the session has ended well
         self.complaint = ""
 
     def add(self, uidvalidity: int, uids: Iterable[int]) -> None:
@@ -34,8 +35,20 @@ class Tidying:
             except faults.Refused as refusal:
                 self.complaint = str(refusal)
                 return
-            await self._session.rim.store.cleaned(self._session.lease, self._session.folder, folder, sorted(done))
+            if self._session.mailbox.removes_at_end:
+                self._promised |= done
+            else:
+                await self._cleaned(done, folder)
             self._uncleaned = [entry for entry in self._uncleaned if entry[1] not in done]
+
+    async def finish(self, folder: Folder) -> None:
+        """After the last mail of the look."""
+        if self._promised:
+            await self._session.mailbox.finish()
+            await self._cleaned(self._promised, folder)
+
+    async def _cleaned(self, uids: Iterable[int], folder: Folder) -> None:
+        await self._session.rim.store.cleaned(self._session.lease, self._session.folder, folder, sorted(uids))
 
     async def _tidy(self, uids: Sequence[int], folder: Folder) -> Sequence[int]:
         """Returns what was done."""

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from services.fetcher import faults, waiting
-from services.fetcher.imap.connect import Security, connect
+from services.fetcher.dialing import Trust
+from services.fetcher.drop_store import Drops
+from services.fetcher.entrance import enter
 from services.fetcher.outlet import NotHandedOver
 from services.fetcher.protocol import Mailbox
 from services.fetcher.reading import Looked, Reader
@@ -42,22 +43,6 @@ class SecretMissing(faults.Fault):
     """The password's file cannot be read. Nobody refused us, so nobody locks the account."""
 
     result = "auth_failed"
-
-
-@dataclass(frozen=True)
-class Trust:
-    """How servers' certificates are verified: once for the process, building a context is dear."""
-
-    verifying: ssl.SSLContext
-    unverified: ssl.SSLContext
-
-    @classmethod
-    def load(cls, ca_file: Path | None) -> "Trust":
-        """Raises OSError (SSLError included) when the file cannot be used."""
-        unverified = ssl.create_default_context()
-        unverified.check_hostname = False
-        unverified.verify_mode = ssl.CERT_NONE  # only for accounts whose administrator wrote `tls_verify: false`
-        return cls(ssl.create_default_context(cafile=str(ca_file) if ca_file else None), unverified)
 
 
 @dataclass(frozen=True)
@@ -171,15 +156,7 @@ class Watch:
         return True
 
     async def _connect(self) -> Mailbox:
-        account, trust = self._account, self._around.trust
-        return await connect(
-            account.host,
-            account.port,
-            Security(account.type),
-            trust.verifying if account.tls_verify else trust.unverified,
-            user=account.user,
-            password=self._password(),
-        )
+        return await enter(self._account, self._password(), self._around.trust, Drops(self._store, self._lease))
 
     def _password(self) -> str:
         try:
@@ -198,7 +175,7 @@ class Watch:
         if self._last_result in _ENDED_BY_A_LOOK:
             self._last_result, self._in_a_row = "", 0
         metrics.account_fetch.labels(self._name, "success").inc()
-        metrics.account_fetch_duration.labels("imap").observe(monotonic() - began)
+        metrics.account_fetch_duration.labels("imap" if self._account.is_imap else "pop3").observe(monotonic() - began)
         metrics.account_last_success.labels(self._name).set(looked.began.timestamp())
         metrics.account_last_poll.labels(self._name).set(now().timestamp())
         return looked

@@ -38,6 +38,7 @@ class Mailbox:
     """
 
     protocol: Literal["imap", "pop3"] = "imap"
+    removes_at_end = False
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -177,6 +178,9 @@ class Mailbox:
     def _require_uidplus(self) -> None:
         if "UIDPLUS" not in self.capabilities:
             raise faults.Refused("the server lacks UIDPLUS: mail cannot be removed by UID, choose `after: seen`")
+
+    async def finish(self) -> None:
+        """Nothing is left open: each removal was done at once."""
 
     # --- waiting and leaving
 

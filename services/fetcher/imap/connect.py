@@ -1,25 +1,17 @@
 """The way into a mailbox: connection, greeting, TLS and log-in, all under one deadline."""
 
 import asyncio
-import socket
 import ssl
 from base64 import b64encode
-from enum import StrEnum
 
 from aioimaplib.aioimaplib import AUTH, NONAUTH, quoted
 
 from services.fetcher import faults
+from services.fetcher.dialing import as_fault, dial
 from services.fetcher.imap.client import Mailbox
 from services.fetcher.imap.wire import Exchange, Limits, Wire
+from services.fetcher.protocol import Security
 from shared.redaction import Redaction
-
-
-class Security(StrEnum):
-    """How the connection is secured; the values are the desk's account types."""
-
-    plain = "imap"
-    tls = "imaps"
-    starttls = "imaptls"
 
 
 async def connect(
@@ -41,7 +33,7 @@ async def connect(
     wire = Wire(limits or Limits(), Redaction([password]))
     try:
         async with asyncio.timeout(deadline):
-            await _open_connection(wire, host, port, context if security is Security.tls else None)
+            await dial(lambda: wire, host, port, context if security is Security.tls else None)
             mailbox = Mailbox(wire)
             await _greet(wire, host, security, deadline)
             await ask_capabilities(wire, mailbox)
@@ -51,38 +43,11 @@ async def connect(
                 await _log_in(wire, mailbox, user, password)
             return mailbox
     except BaseException as error:
-        fault = _as_fault(error, f"{host}:{port}", in_handshake=wire.deaf)
+        fault = as_fault(error, f"{host}:{port}", in_handshake=wire.deaf)
         wire.fail(fault or faults.ConnectFailed("connecting was given up"))
         if fault is None or fault is error:
             raise
         raise fault from error
-
-
-def _as_fault(error: BaseException, where: str, *, in_handshake: bool) -> faults.Fault | None:
-    """The fault behind an exception of the connecting phase; None for what is no fault (a cancellation)."""
-    if isinstance(error, faults.Fault):
-        return error
-    if isinstance(error, TimeoutError):
-        return faults.TimedOut(f"{where}: not connected and logged in within the deadline")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return faults.TlsFailed(f"{where}: the certificate is not accepted: {error.verify_message}")
-    if isinstance(error, ssl.SSLError):
-        return faults.TlsFailed(f"{where}: TLS failed: {error.reason or 'handshake'}")
-    if isinstance(error, OSError):
-        kind = faults.TlsFailed if in_handshake else faults.ConnectFailed
-        return kind(f"{where}: {error.strerror or type(error).__name__}")
-    return None
-
-
-async def _open_connection(wire: Wire, host: str, port: int, context: ssl.SSLContext | None) -> None:
-    transport, _ = await wire.loop.create_connection(
-        lambda: wire, host, port, ssl=context, server_hostname=host if context else None
-    )
-    connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):  # macOS knows not all of them
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 async def _greet(wire: Wire, host: str, security: Security, deadline: float) -> None:

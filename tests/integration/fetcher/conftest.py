@@ -1,17 +1,25 @@
+import contextlib
+import dataclasses
+import secrets
 import ssl
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
+from ops.stack import certificates
+from ops.stack.supervisor import Supervisor
 from services.fetcher.imap.client import Mailbox
-from services.fetcher.imap.connect import Security, connect
+from services.fetcher.imap.connect import connect
 from services.fetcher.imap.wire import Limits
+from services.fetcher.protocol import Security
 from shared.kafka.admin import apply_topics
+from tests.dovecot import Dovecot, not_run
 from tests.integration.fetcher.world import World
-from tests.servers import Servers
+from tests.servers import Background, Servers
 
 QUICK = Limits(command=1.0, silence=0.4, bytes_per_second=65_536)
 
@@ -78,3 +86,65 @@ def log_in() -> Connect:
 async def world(servers: Servers, database: str, prefix: str, mailbox: Callable[[str], Any], tmp_path: Path) -> World:
     await apply_topics(servers.kafka, prefix, 1)
     return World(servers, database, prefix, tmp_path, mailbox("suporte").address)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunningDovecot:
+    server: Dovecot
+    ca_file: Path
+
+
+@pytest.fixture(scope="session")
+def dovecot() -> Iterator[RunningDovecot]:
+    """Shared by the tests of one worker; each makes its own accounts."""
+    if reason := not_run():
+        pytest.skip(reason)
+    background = Background()
+    exits = contextlib.AsyncExitStack()
+
+    async def start(folder: Path) -> RunningDovecot:
+        folder.chmod(0o755)
+        made = certificates.ensure(folder / "tls")
+        supervisor = await exits.enter_async_context(Supervisor(folder))
+        return RunningDovecot(await Dovecot.start(supervisor, folder / "d", made), made.ca)
+
+    with tempfile.TemporaryDirectory(prefix="dc") as name:
+        try:
+            yield background.run(start(Path(name)))
+        finally:
+            background.run(exits.aclose())
+            background.close()
+
+
+@dataclasses.dataclass
+class OnDovecot(World):
+    """The same with a mailbox on Dovecot."""
+
+    dovecot: Dovecot | None = None
+
+    def use(self, account_type: str, **account: object) -> None:
+        """Reads the mailbox as an account of this type."""
+        assert self.dovecot is not None
+        secured = account_type in {"imaps", "pop3s"}
+        port = getattr(self.dovecot, account_type[:4] + ("s" if secured else ""))
+        self.account = {"type": account_type, "host": "localhost", "port": port, **account}
+        self.write_desk()
+
+    def put(self, *mails: bytes, folder: str = "INBOX") -> None:
+        assert self.dovecot is not None
+        self.dovecot.put(self.user, mails, folder)
+
+    def left(self, folder: str = "INBOX") -> int:
+        assert self.dovecot is not None
+        return self.dovecot.left(self.user, folder)
+
+
+@pytest.fixture
+async def on_dovecot(
+    servers: Servers, database: str, prefix: str, dovecot: RunningDovecot, tmp_path: Path
+) -> OnDovecot:
+    await apply_topics(servers.kafka, prefix, 1)
+    address = f"suporte-{secrets.token_hex(4)}@demo.test"
+    dovecot.server.make_mailbox(address)
+    at = dataclasses.replace(servers, ca_file=dovecot.ca_file)
+    return OnDovecot(at, database, prefix, tmp_path, address, dovecot=dovecot.server)

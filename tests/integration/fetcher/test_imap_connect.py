@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from services.fetcher import faults
-from services.fetcher.imap.connect import Security
+from services.fetcher.protocol import Security
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.dialogue import CAPABILITIES, Script, Server, scripted
 

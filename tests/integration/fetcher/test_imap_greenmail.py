@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from services.fetcher import faults
-from services.fetcher.imap.connect import Security
-from services.fetcher.watch import Trust
+from services.fetcher.dialing import Trust
+from services.fetcher.protocol import Security
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.world import World, mail, until
 

@@ -254,3 +254,26 @@ async def test_after_a_new_uidvalidity_nothing_is_skipped_and_old_mail_is_silent
         again = (await world.received(5))[2:]
     origins = {int(m.uid): m.origin for m in again}
     assert origins == {1: Origin.BACKFILL, 2: Origin.BACKFILL, 3: Origin.LIVE}
+
+
+class SlowToRecord(Store):
+    """The database takes its time between Kafka's confirmation and the record of it."""
+
+    began = False
+
+    async def confirm(
+        self, lease: Lease, name: str, folder: Folder, to_clean: Iterable[int], settled: Iterable[int]
+    ) -> None:
+        type(self).began = True
+        await asyncio.sleep(1)
+        await super().confirm(lease, name, folder, to_clean, settled)
+
+
+async def test_a_fetcher_that_is_stopped_while_it_records_ends_when_it_has_recorded(world: World) -> None:
+    await world.deliver(mail(1))
+    async with world.fetcher(SlowToRecord):
+        await until(lambda: SlowToRecord.began)
+    assert await world.row("SELECT uid FROM fetcher.confirmed") == {"uid": 1}
+    async with world.fetcher(holder="two"):
+        await until(lambda: _all_seen(world))
+        assert len(await world.received(1)) == 1

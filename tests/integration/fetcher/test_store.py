@@ -182,3 +182,45 @@ async def test_an_account_no_longer_wanted_is_released(store: Store) -> None:
     assert await one.keep(["caixa"])
     assert not await one.keep([])
     assert await two.keep(["caixa"])
+
+
+async def test_the_same_holder_under_an_older_epoch_writes_and_renews_nothing(store: Store) -> None:
+    """A process that lost its lease and got it back has two watches for a moment: the old one may do nothing."""
+    stale = await held(store, ttl=OVER)
+    await store.adopt(stale, "INBOX", BEGUN)
+    fresh = await held(store)
+    assert (stale.holder, stale.epoch) < (fresh.holder, fresh.epoch)
+    with pytest.raises(LeaseLost):
+        await store.confirm(stale, "INBOX", Folder(7, 12, NOW), [11], [12])
+    assert await store.renew([stale], "one", LONG) == set()
+    assert await store.renew([fresh], "one", LONG) == {"caixa"}
+
+
+async def test_a_take_over_waits_for_a_write_that_has_begun(store: Store) -> None:
+    lease = await held(store, ttl=timedelta(seconds=1))
+    await store.adopt(lease, "INBOX", BEGUN)
+    async with store.fenced(lease):
+        await asyncio.sleep(1.1)  # the lease runs out in the middle of the transaction
+        taking_over = asyncio.create_task(store.acquire(["caixa"], "two", LONG))
+        done, _ = await asyncio.wait([taking_over], timeout=1)
+        assert not done
+    (heir,) = await taking_over
+    assert heir.epoch > lease.epoch
+
+
+async def test_a_lease_is_counted_from_before_it_was_asked_for(pool: Pool) -> None:
+    """The answer may be slow: the database counted from some moment in between."""
+    time = 100.0
+
+    class Slow(Away):
+        async def acquire(self, *args: object) -> list[Lease]:
+            nonlocal time
+            time += 15
+            return await super().acquire(*args)
+
+    store = Slow(pool)
+    leases = Leases(store, "one", ttl=timedelta(seconds=20), clock=lambda: time)
+    assert await leases.keep(["caixa"])
+    store.away = True
+    time += 6  # 21 s since it was asked for
+    assert not await leases.keep(["caixa"])

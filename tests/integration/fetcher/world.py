@@ -15,13 +15,15 @@ from aiokafka import AIOKafkaConsumer
 
 from services.fetcher.accounts import Accounts
 from services.fetcher.budget import ByteBudget
+from services.fetcher.dialing import Trust
 from services.fetcher.imap.client import Mailbox
-from services.fetcher.imap.connect import Security, connect
+from services.fetcher.imap.connect import connect
 from services.fetcher.lease import Leases
 from services.fetcher.outlet import Outlet
+from services.fetcher.protocol import Security
 from services.fetcher.session import Rim
 from services.fetcher.store import Store
-from services.fetcher.watch import Surroundings, Trust
+from services.fetcher.watch import Surroundings
 from shared.desk.watch import DeskWatch
 from shared.events import ReceivedMail
 from shared.kafka.producer import Producer

@@ -15,6 +15,7 @@ from services.fetcher.plan import (
     MailboxState,
     advance,
     after_failure,
+    after_loss,
     body_fault,
     counts_as_new,
     due,
@@ -26,6 +27,7 @@ from services.fetcher.plan import (
     search_windows,
     sort_window,
     to_clean,
+    went_back,
 )
 from shared.events import Origin
 
@@ -227,3 +229,37 @@ def test_the_cursor_passes_what_is_final_and_stops_at_what_is_not(
 def test_only_uids_confirmed_under_this_uidvalidity_are_cleaned() -> None:
     state = MailboxState(8, uidnext=100, exists=50)
     assert to_clean([(7, 1), (8, 3), (8, 2), (9, 4)], state) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "uidnext", "told", "highest", "expected"),
+    [
+        (20, 13, True, 0, True),
+        (20, 20, True, 0, True),
+        (20, 21, True, 0, False),  # nothing new
+        (20, 13, True, 20, False),  # it lists what it says it has not given
+        (20, 13, False, 0, False),  # counted by us from the last mail, which may have been removed
+    ],
+)
+def test_a_mailbox_that_gives_uids_again_went_back(
+    cursor: int, uidnext: int, told: bool, highest: int, expected: bool
+) -> None:
+    state = MailboxState(7, uidnext, exists=9, uidnext_told=told)
+    assert went_back(Folder(7, cursor, None), state, highest) is expected
+
+
+def test_a_mail_over_which_the_connection_is_lost_is_tried_at_once_then_ever_more_rarely() -> None:
+    state = None
+    waits = []
+    for _ in range(10):
+        state = after_loss(4, state, NOW)
+        waits.append(int((state.retry_at - NOW).total_seconds()))
+    assert waits == [0, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert state is not None
+    assert not gives_up(state)
+
+
+def test_the_mail_that_failed_most_comes_last_of_all() -> None:
+    before = {2: Failed(2, 0, NOW, suspected=2), 3: Failed(3, 0, NOW, suspected=1)}
+    groups = sort_window([mail(uid) for uid in (1, 2, 3)], Folder(7, 0, None), before, MIB).groups
+    assert [[m.uid for m in group] for group in groups] == [[1], [3], [2]]
