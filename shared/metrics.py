@@ -112,6 +112,13 @@ smtp_queue_oldest = Gauge(
 autoresponse_suppressed = Counter(
     "carteiro_autoresponse_suppressed", "Automatic answers withheld, by reason.", ["reason"]
 )
+notification_suppressed = Counter("carteiro_notification_suppressed", "Notifications withheld, by reason.", ["reason"])
+window_full = Gauge(
+    "carteiro_mail_window_full_timestamp_seconds",
+    "When mail was last withheld because as much as a window allows had gone out.",
+    ["reason"],
+)
+smtp_failed = Gauge("carteiro_smtp_failed_mails", "Mails that failed for good in the last 24 hours.")
 
 # database and desk
 schema_version = Gauge("carteiro_schema_version", "Last migration applied.", ["schema"])

@@ -27,7 +27,7 @@ async def serve(process: Process) -> None:
     store = QueueStore(pool, settings.prefix + (settings.instance or uuid.uuid4().hex))
     sending = Sending(store, desk, settings)
     handler = Handler(
-        store, desk, lambda ticket, delivery, domain: message_ids.sign(ticket, delivery, domain, keys), sending.wake
+        store, desk, lambda ticket, delivery, domain: message_ids.sign(ticket, delivery, domain, keys), sending
     )
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-mailer")
     consumer = Consumer(

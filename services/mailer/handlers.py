@@ -1,19 +1,24 @@
 """A batch of facts about tickets: claimed, judged, written, enqueued, all in one transaction."""
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
 
 import msgspec
 
 from services.mailer.letters import Desktop, Sign
-from services.mailer.loops import Verdict, judge
-from services.mailer.plans import Outbound, counted_addresses, deliveries, plan_for, rows_of
-from services.mailer.queue_store import QueueStore
+from services.mailer.loops import WINDOWS, Reason, Verdict, counted
+from services.mailer.plans import Draft, Outbound, Plan, drafts_of, plan_for, rows_of, verdict_of, windows_for
+from services.mailer.queue_store import DOT_WITHIN, Claimed, QueueStore
+from services.mailer.recipients import MailKind
 from services.mailer.states import State
 from shared import metrics
-from shared.clock import now
+from shared.clock import boottime, monotonic, now
 from shared.desk.load import LoadedDesk
 from shared.desk.watch import DeskWatch
 from shared.events import ArticleFact, MailOversize, UnknownFact
@@ -26,33 +31,50 @@ from shared.wire import decode_fact, of_newer_writer
 
 log = logging.getLogger(__name__)
 
+SLICE_SECONDS = 0.01
+
+
+class Doors(Protocol):
+    """The sending side, as far as new mail concerns it."""
+
+    def reserved(self) -> AbstractContextManager[Mapping[str, int]]:
+        """How many mails each outbound account takes at once; kept free inside."""
+
+    def hand_over(self, mails: Mapping[str, Sequence[Claimed]], /) -> None:
+        """Mails that were written as claimed, by account; committed."""
+
+    def wake(self) -> None:
+        """Mail was queued."""
+
 
 @dataclass(frozen=True)
 class Handler:
-    """`wake` is called after each commit that queued mail."""
-
     store: QueueStore
     desk: DeskWatch
     sign: Sign
-    wake: Callable[[], None]
+    doors: Doors
 
     async def __call__(self, records: Sequence[Record]) -> None:
         facts, skipped = _decoded(records)
         desk = await self._desk_for(facts)
         moment = now()
-        day = moment.astimezone(desk.desk.zone).date()
-        async with self.store.batch() as batch:
-            fresh = await batch.claim(facts)
-            plans = [plan_for(event_id, fact, desk.desk) for event_id, fact in facts.items() if event_id in fresh]
-            counts = await batch.answers_of(counted_addresses(plans, desk.desk), day)
-            verdicts = [judge(plan.fact, plan.answer, desk.desk, counts) for plan in plans]
-            ids = await batch.delivery_ids(deliveries(plans))
-            desktop = Desktop(desk.desk, desk.texts, self.sign)
-            rows = rows_of(zip(plans, verdicts, strict=True), iter(ids), desktop)
-            await batch.enqueue(rows)
-            await batch.save_answers_of(counts, day)
-            await batch.save_offsets(EVENTS, next_offsets(records))
-        self.wake()
+        plans = [plan_for(event_id, fact, desk.desk) for event_id, fact in facts.items()]
+        drafts = await _composed(plans, Desktop(desk.desk, desk.texts, self.sign), moment)
+        with self.doors.reserved() as room:
+            claimed_since = boottime()
+            async with self.store.batch() as batch:
+                fresh = await batch.claim(facts)
+                drafts = [draft for draft in drafts if draft.plan.event_id in fresh]
+                plans = [plan for plan in plans if plan.event_id in fresh]
+                known = await batch.known(windows_for(plans, desk.desk, moment), _recipients(plans))
+                verdicts = [verdict_of(draft, desk.desk, known, moment) for draft in drafts]
+                ids, birth = await batch.birth(len(drafts), room)
+                rows = rows_of(zip(drafts, verdicts, strict=True), iter(ids), desk.desk, birth)
+                await batch.enqueue(rows)
+                await batch.save_counts(known.counts)
+                await batch.save_offsets(EVENTS, next_offsets(records))
+            self.doors.hand_over(born_claimed(rows, claimed_since))
+        self.doors.wake()
         _count(rows, verdicts, skipped)
 
     async def _desk_for(self, facts: dict[str, ArticleFact]) -> LoadedDesk:
@@ -64,15 +86,65 @@ class Handler:
         return desk
 
 
+async def _composed(plans: Sequence[Plan], desktop: Desktop, moment: datetime) -> list[Draft]:
+    """In slices: hundreds of agents are seconds of composing, and the loop has mails to send and leases to keep."""
+    drafts: list[Draft] = []
+    began = monotonic()
+    for plan in plans:
+        for draft in drafts_of(plan, desktop, moment):
+            drafts.append(draft)
+            if monotonic() - began > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                began = monotonic()
+    return drafts
+
+
+def _recipients(plans: Sequence[Plan]) -> list[str]:
+    return [counted(plan.answer) for plan in plans]
+
+
+def born_claimed(rows: Sequence[Outbound], since: float) -> dict[str, list[Claimed]]:
+    """What this process may send at once. `since`: a `boottime` before the transaction's time."""
+    found: dict[str, list[Claimed]] = {}
+    for row in rows:
+        if row.state is State.SENDING and row.raw is not None:
+            found.setdefault(row.account, []).append(
+                Claimed(
+                    id=row.id,
+                    kind=row.kind,
+                    template=row.template,
+                    ticket_id=row.ticket_id,
+                    recipient=row.recipient,
+                    sender=row.sender,
+                    raw=row.raw,
+                    attempts=row.attempts,
+                    age=timedelta(0),
+                    received_at=row.received_at,
+                    dot_before=since + DOT_WITHIN.total_seconds(),
+                )
+            )
+    return found
+
+
 def _count(rows: Sequence[Outbound], verdicts: Sequence[Verdict], skipped: Counter[str]) -> None:
     for kind, number in skipped.items():
         metrics.events_skipped.labels(kind).inc(number)
-    for reason, number in Counter(verdict.reason for verdict in verdicts).items():
-        if reason:
-            metrics.autoresponse_suppressed.labels(reason).inc(number)
-    queued = sum(row.state is State.QUEUED for row in rows)
+    withheld: Counter[tuple[MailKind, Reason]] = Counter()
+    for row, verdict in zip(rows, verdicts, strict=True):
+        if verdict.reason:
+            withheld[row.kind, verdict.reason] += 1
+    for (kind_, reason), number in withheld.items():
+        (
+            metrics.autoresponse_suppressed if kind_ is MailKind.AUTO_RESPONSE else metrics.notification_suppressed
+        ).labels(reason).inc(number)
+        if reason in WINDOWS:
+            metrics.window_full.labels(reason).set_to_current_time()
+            log.warning("mail is withheld: too many went out", extra=fields(action="window_full", cause=reason))
     if rows:
-        log.info("mails queued", extra=fields(action="mails_queued", queued=queued, suppressed=len(rows) - queued))
+        suppressed = sum(withheld.values())
+        log.info(
+            "mails queued", extra=fields(action="mails_queued", queued=len(rows) - suppressed, suppressed=suppressed)
+        )
 
 
 def origin_of(record: Record) -> str:

@@ -28,6 +28,8 @@ from shared.logs import fields
 log = logging.getLogger(__name__)
 
 _MOST_SUSPECTS = 1000
+_QUEUE_SECONDS = 2.0
+_DEEPEST = 32  # mails waiting for each connection
 
 
 class Pace(NamedTuple):
@@ -67,6 +69,8 @@ class Lane:
         self._passed = 0  # mails that the account let through
         self._suspects: dict[int, int] = {}  # mail -> how many had passed when it met a fault of the account
         self._widened = asyncio.Event()
+        self._reserved = 0  # places kept for mails that are being written
+        self._seconds = 1.0  # a delivery takes, of late
 
     async def run(self) -> None:
         """Raises what a worker died of: without it mails would stay in hand, and the process would look well."""
@@ -113,12 +117,29 @@ class Lane:
         self._take(mails)
 
     def _room(self) -> int:
-        """A queue of as many mails as there are workers: waiting behind one delivery, none outlives its claim."""
-        allowed = self.throttle.allowed
-        room = (2 * allowed if self._proven else 1) - len(self.held)
-        if self.stop.is_set() or monotonic() < self._paused_until or room <= 0 or len(self.held) > allowed:
+        """A queue of what is delivered in two seconds: long enough to claim many at once, and so short that none
+        outlives its claim behind others. It is filled when half of it is gone."""
+        waiting = min(_DEEPEST, max(1, int(_QUEUE_SECONDS / self._seconds)))
+        most = self.throttle.allowed * (1 + waiting) if self._proven else 1
+        taken = len(self.held) + self._reserved
+        if self.stop.is_set() or monotonic() < self._paused_until or taken > most // 2:
             return 0
-        return self.throttle.ration(monotonic(), room)
+        return self.throttle.ration(monotonic(), most - taken)
+
+    def reserve(self) -> int:
+        """Places for mails that are claimed as they are written; none while older ones wait. Given back by `accept`
+        or `release`."""
+        room = 0 if self._more or not self._proven else self._room()
+        self._reserved += room
+        return room
+
+    def release(self, places: int) -> None:
+        self._reserved -= places
+
+    def accept(self, mails: Sequence[Claimed]) -> None:
+        """Mails in places that were reserved. A lane that has ended meanwhile leaves them to `take_back`."""
+        if not self.stop.is_set():
+            self._take(mails)
 
     def _take(self, mails: Sequence[Claimed]) -> None:
         self.throttle.spend(len(mails))
@@ -132,10 +153,12 @@ class Lane:
                 await self.wake.wait()
 
     async def _give_back(self) -> None:
+        waiting = []
         while not self._queue.empty():
             mail = self._queue.get_nowait()
             if mail is not None:
-                await self._report(mail, Outcome(Result.UNTRIED))
+                waiting.append(self._report(mail, Outcome(Result.UNTRIED)))
+        await asyncio.gather(*waiting)
 
     # --- the workers ------------------------------------------------------------------------------------------
 
@@ -169,12 +192,14 @@ class Lane:
             return Outcome(Result.UNTRIED)
         envelope_from = "" if self.account.null_sender else mail.sender  # RFC 3834 section 3.3: no bounce comes back
         try:
+            began = monotonic()
             outcome = await transport.deliver(envelope_from, mail.recipient, mail.raw, mail.dot_before)
         except Expired:
             log.warning("a claim ended before its mail was sent", extra=fields(action="claim_late", delivery=mail.id))
             return Outcome(Result.UNTRIED)
         except AccountFault as fault:
             return self._faulty(mail, fault)
+        self._seconds += (monotonic() - began - self._seconds) / 8
         self._proven = True
         self._passed += 1
         self._suspects.pop(mail.id, None)
@@ -247,7 +272,7 @@ class Lane:
                     cause=step.word,
                 ),
             )
-        if self._more and len(self.held) <= self.throttle.allowed:
+        if self._more and self._room():
             self.wake.set()
 
 

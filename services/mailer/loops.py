@@ -1,14 +1,21 @@
-"""Why an automatic answer is not sent: the reasons of OTRS in OTRS's order, and the daily limit per address."""
+"""Why a mail is not sent: for answers the reasons of OTRS in OTRS's order, then how many went out already.
+
+An answer to a sender nobody vouched for may go to a victim whose address was forged. Such answers have windows of an
+hour for the domain and for all of them together: beyond them nobody is answered, and an alert says so. A window for
+each ticket ends what two machines say to each other when every mark of a machine is lost on the way.
+"""
 
 import re
 from collections import Counter
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.mailer.recipients import Answer, deliverable
+from services.mailer.recipients import Answer, Notification, deliverable
 from shared.desk.model import Desk
 from shared.events import ArticleFact, Kind, Origin
 
+STALE = timedelta(days=60)
 # OTRS's SendNoAutoResponseRegExp; found anywhere in the address, as there
 _NO_RESPONSE = re.compile(r"(MAILER-DAEMON|postmaster|abuse)@.+?\..+?", re.IGNORECASE)
 _MAX_DETAIL = 100
@@ -20,15 +27,26 @@ class Reason(StrEnum):
     CLOSED = "closed"
     WITHHELD = "withheld"
     BACKFILL = "backfill"
+    STALE = "stale"
     NOT_HUMAN = "not_human"
     OWN_ADDRESS = "own_address"
     INVALID_ADDRESS = "invalid_address"
+    BOUNCED_ADDRESS = "bounced_address"
     DAILY_LIMIT = "daily_limit"
+    TICKET_LIMIT = "ticket_limit"
+    DOMAIN_LIMIT = "domain_limit"
+    TOTAL_LIMIT = "total_limit"
+    AGENT_LIMIT = "agent_limit"
     NO_RESPONSE_REGEXP = "no_response_regexp"
 
 
+WINDOWS = frozenset(
+    {Reason.DAILY_LIMIT, Reason.TICKET_LIMIT, Reason.DOMAIN_LIMIT, Reason.TOTAL_LIMIT, Reason.AGENT_LIMIT}
+)
+
+
 class Verdict(NamedTuple):
-    """`reason` None: the answer is sent. `detail`: the dispatcher's word for what it withheld."""
+    """`reason` None: the mail is sent. `detail`: the dispatcher's word for what it withheld."""
 
     reason: Reason | None = None
     detail: str = ""
@@ -37,18 +55,59 @@ class Verdict(NamedTuple):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason or "")
 
 
-def judge(fact: ArticleFact, answer: Answer, desk: Desk, counts: Counter[str]) -> Verdict:
-    """Whether the answer is sent. `counts`: answers of today by address in lower case; an answer within the limit is
-    counted there, also one that only the regular expression stops then, as in OTRS."""
-    verdict = standing(fact, answer, desk)
+class Window(NamedTuple):
+    """What is counted together, and since when."""
+
+    of: str
+    starts: datetime
+
+
+class Known(NamedTuple):
+    """What the database knows: mails by window, and addresses (lower case) that bounced for good."""
+
+    counts: Counter[Window]
+    bounced: frozenset[str]
+
+
+def judge(fact: ArticleFact, answer: Answer, desk: Desk, known: Known, now: datetime) -> Verdict:
+    """Whether the answer is sent. One within its limits is counted, also one that only the regular expression stops
+    then, as in OTRS."""
+    verdict = standing(fact, answer, desk, now)
     if verdict.reason:
         return verdict
     address = counted(answer)
-    limit = desk.max_answers(address)
-    if limit is not None and counts[address] >= limit:
-        return Verdict(Reason.DAILY_LIMIT)
-    counts[address] += 1
+    if address in known.bounced:
+        return Verdict(Reason.BOUNCED_ADDRESS)
+    verdict = _count(_windows_of_answer(fact, address, desk, now), known.counts)
+    if verdict.reason:
+        return verdict
     return Verdict(Reason.NO_RESPONSE_REGEXP) if _NO_RESPONSE.search(address) else Verdict()
+
+
+def judge_notification(
+    fact: ArticleFact, notification: Notification, desk: Desk, known: Known, now: datetime
+) -> Verdict:
+    """Whether the agent is told."""
+    address = notification.agent.email.lower()
+    if address in desk.own_addresses:
+        return Verdict(Reason.OWN_ADDRESS)
+    if now - fact.occurred_at > STALE:
+        return Verdict(Reason.STALE)
+    return _count(_windows_of_notification(fact, address, desk, now), known.counts)
+
+
+def windows_of(
+    fact: ArticleFact, answer: Answer, notifications: list[Notification], desk: Desk, now: datetime
+) -> set[Window]:
+    """The windows that decide about what a fact leads to."""
+    found = [
+        window
+        for each in notifications
+        for window, _, _ in _windows_of_notification(fact, each.agent.email.lower(), desk, now)
+    ]
+    if not standing(fact, answer, desk, now).reason:
+        found += [window for window, _, _ in _windows_of_answer(fact, counted(answer), desk, now)]
+    return set(found)
 
 
 def counted(answer: Answer) -> str:
@@ -56,21 +115,78 @@ def counted(answer: Answer) -> str:
     return deliverable(answer.recipient).lower()
 
 
-def standing(fact: ArticleFact, answer: Answer, desk: Desk) -> Verdict:
-    """The reasons that need no counter, the first that holds."""
+def standing(fact: ArticleFact, answer: Answer, desk: Desk, now: datetime) -> Verdict:
+    """The reasons that need no database, the first that holds."""
     if answer.response is None:
         return Verdict(Reason.NO_TEMPLATE)
     if answer.sender is None:
         return Verdict(Reason.NO_SENDER)
     if answer.rule == "auto_reply" and fact.state.startswith(("closed", "removed")):
         return Verdict(Reason.CLOSED)
+    return _unwanted(fact, now) or _unreachable(counted(answer), desk)
+
+
+def _unwanted(fact: ArticleFact, now: datetime) -> Verdict | None:
     if fact.answer.withheld:
         return Verdict(Reason.WITHHELD, fact.answer.withheld[:_MAX_DETAIL])
     if fact.origin is Origin.BACKFILL:
         return Verdict(Reason.BACKFILL)
+    if now - fact.occurred_at > STALE:
+        return Verdict(Reason.STALE)
     if fact.kind is not Kind.HUMAN:  # the dispatcher withholds these; a second lock on the door to a mail loop
         return Verdict(Reason.NOT_HUMAN)
-    address = counted(answer)
+    return None
+
+
+def _unreachable(address: str, desk: Desk) -> Verdict:
     if not address:
         return Verdict(Reason.INVALID_ADDRESS)
     return Verdict(Reason.OWN_ADDRESS) if address in desk.own_addresses else Verdict()
+
+
+_Limited = tuple[Window, int | None, Reason]
+
+
+def _windows_of_answer(fact: ArticleFact, address: str, desk: Desk, now: datetime) -> list[_Limited]:
+    """In OTRS's order, its own first."""
+    hour = _hour(now)
+    day = now.astimezone(desk.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    limits = desk.limits
+    found: list[_Limited] = [
+        (Window(f"address {address}", day), desk.max_answers(address), Reason.DAILY_LIMIT),
+        (Window(f"ticket {fact.ticket_id}", hour), limits.answers_per_ticket or None, Reason.TICKET_LIMIT),
+    ]
+    if not fact.answer.verified:
+        domain = address.rpartition("@")[2]
+        found += [
+            (Window(f"domain {domain}", hour), limits.answers_per_domain or None, Reason.DOMAIN_LIMIT),
+            (Window("all", hour), limits.answers_in_all or None, Reason.TOTAL_LIMIT),
+        ]
+    return found
+
+
+def _windows_of_notification(fact: ArticleFact, address: str, desk: Desk, now: datetime) -> list[_Limited]:
+    hour = _hour(now)
+    limits = desk.limits
+    return [
+        (
+            Window(f"ticket {fact.ticket_id} agent {address}", hour),
+            limits.notifications_per_ticket or None,
+            Reason.TICKET_LIMIT,
+        ),
+        (Window(f"agent {address}", hour), limits.notifications_per_agent or None, Reason.AGENT_LIMIT),
+    ]
+
+
+def _count(windows: list[_Limited], counts: Counter[Window]) -> Verdict:
+    """Counted in all of them, or in none."""
+    for window, limit, reason in windows:
+        if limit is not None and counts[window] >= limit:
+            return Verdict(reason)
+    for window, _, _ in windows:
+        counts[window] += 1
+    return Verdict()
+
+
+def _hour(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0)

@@ -1,11 +1,16 @@
-"""What each fact leads to, as rows of the outbound queue: pure, so that a batch is decided before it is written."""
+"""What each fact leads to, as rows of the outbound queue: pure, so that a batch is decided before it is written.
 
-from collections.abc import Iterable, Iterator, Sequence
+Mails are composed before the transaction (`drafts_of`), because composing takes longer than a transaction may; what
+the database says about them then is put in by `rows_of`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from services.mailer.letters import Desktop, Mail, write_answer, write_notification
-from services.mailer.loops import Verdict, counted, standing
+from services.mailer.loops import Known, Verdict, Window, judge, judge_notification, standing, windows_of
 from services.mailer.recipients import (
     Answer,
     MailKind,
@@ -23,7 +28,7 @@ _MAX_SHOWN = 320
 
 
 class Plan(NamedTuple):
-    """What a fact leads to, before the counters are asked."""
+    """What a fact leads to, before the database is asked."""
 
     event_id: str
     fact: ArticleFact
@@ -31,8 +36,17 @@ class Plan(NamedTuple):
     notifications: list[Notification]
 
 
+class Draft(NamedTuple):
+    """A mail that may be sent. `notification` None: the answer. `mail` None: it is not, whatever the database says."""
+
+    plan: Plan
+    notification: Notification | None
+    mail: Mail | None
+
+
 class Outbound(NamedTuple):
-    """A row of the queue as it is written. `recipient` of a suppressed answer may be empty or no address at all."""
+    """A row of the queue as it is written. `recipient` of a suppressed answer may be empty or no address at all;
+    `due_at` is `datetime.max` for one that is held back."""
 
     id: int
     event_id: str
@@ -49,29 +63,52 @@ class Outbound(NamedTuple):
     message_id: str
     raw: bytes | None
     received_at: datetime
+    attempts: int
+    due_at: datetime
+    claimed_by: str
+    claimed_until: datetime | None
+
+
+class Birth(NamedTuple):
+    """How rows come into the world: the database's time, the end of a claim that begins now, and before which moment
+    facts are held back (None: none are). `room`: how many mails an outbound account takes at once."""
+
+    holder: str
+    now: datetime
+    until: datetime
+    held_before: datetime | None
+    room: Mapping[str, int]
 
 
 def plan_for(event_id: str, fact: ArticleFact, desk: Desk) -> Plan:
     return Plan(event_id, fact, answer_for(fact, desk), notifications_for(fact, desk))
 
 
-def counted_addresses(plans: Sequence[Plan], desk: Desk) -> list[str]:
-    """Addresses whose counters decide."""
-    return [counted(plan.answer) for plan in plans if not standing(plan.fact, plan.answer, desk).reason]
+def windows_for(plans: Iterable[Plan], desk: Desk, now: datetime) -> set[Window]:
+    """Windows whose counters decide."""
+    return {window for plan in plans for window in windows_of(plan.fact, plan.answer, plan.notifications, desk, now)}
 
 
-def deliveries(plans: Sequence[Plan]) -> int:
-    """How many rows these plans become."""
-    return sum(1 + len(plan.notifications) for plan in plans)
+def drafts_of(plan: Plan, desktop: Desktop, now: datetime) -> Iterator[Draft]:
+    """One at a time, so that the caller can do something else between them."""
+    answer = plan.answer
+    mail = None
+    if not standing(plan.fact, answer, desktop.desk, now).reason:
+        address = deliverable(answer.recipient)
+        delivery = delivery_key(plan.event_id, answer.rule, address)
+        mail = write_answer(plan.fact, answer, address, delivery, desktop)
+    yield Draft(plan, None, mail)
+    for each in plan.notifications:
+        delivery = delivery_key(plan.event_id, each.occasion, each.agent.email)
+        yield Draft(plan, each, write_notification(plan.fact, each, delivery, desktop))
 
 
-def rows_of(judged: Iterable[tuple[Plan, Verdict]], ids: Iterator[int], desktop: Desktop) -> list[Outbound]:
-    """A row for each mail, the suppressed answers too: why nothing was sent is asked more often than what was."""
-    rows = []
-    for plan, verdict in judged:
-        rows.append(_answer(plan, verdict, next(ids), desktop))
-        rows += [_notification(plan, each, next(ids), desktop) for each in plan.notifications]
-    return rows
+def verdict_of(draft: Draft, desk: Desk, known: Known, now: datetime) -> Verdict:
+    """Whether it is sent; if so, it is counted."""
+    plan = draft.plan
+    if draft.notification is None:
+        return judge(plan.fact, plan.answer, desk, known, now)
+    return judge_notification(plan.fact, draft.notification, desk, known, now)
 
 
 def delivery_key(event_id: str, rule: str, recipient: str) -> str:
@@ -79,75 +116,50 @@ def delivery_key(event_id: str, rule: str, recipient: str) -> str:
     return key_of("delivery", event_id, rule, recipient)
 
 
-def _answer(plan: Plan, verdict: Verdict, row_id: int, desktop: Desktop) -> Outbound:
-    answer = plan.answer
-    address = deliverable(answer.recipient)
-    delivery = delivery_key(plan.event_id, answer.rule, address)
-    mail = None if verdict.reason else write_answer(plan.fact, answer, address, delivery, desktop)
-    return _row(
-        plan.fact,
-        mail,
-        answer.sender.address if answer.sender else "",
-        desktop.desk,
-        id=row_id,
-        event_id=plan.event_id,
-        rule=answer.rule,
-        recipient=address or _storable(answer.recipient),
-        kind=MailKind.AUTO_RESPONSE,
-        template=answer.name,
-        reason=_storable(str(verdict)),
-    )
+def rows_of(judged: Iterable[tuple[Draft, Verdict]], ids: Iterator[int], desk: Desk, birth: Birth) -> list[Outbound]:
+    """A row for each draft, the suppressed ones too: why nothing was sent is asked more often than what was. Rows for
+    which their account has room are claimed as they are written."""
+    room = Counter(birth.room)
+    return [_row(draft, verdict, next(ids), desk, birth=birth, room=room) for draft, verdict in judged]
 
 
-def _notification(plan: Plan, notification: Notification, row_id: int, desktop: Desktop) -> Outbound:
-    agent = notification.agent
-    delivery = delivery_key(plan.event_id, notification.occasion, agent.email)
-    return _row(
-        plan.fact,
-        write_notification(plan.fact, notification, delivery, desktop),
-        notification.sender.address,
-        desktop.desk,
-        id=row_id,
-        event_id=plan.event_id,
-        rule=notification.occasion,
-        recipient=agent.email,
-        kind=MailKind.NOTIFICATION,
-        template=f"{notification.occasion}/{agent.language}",
-        reason="",
-    )
-
-
-def _row(
-    fact: ArticleFact,
-    mail: Mail | None,
-    sender: str,
-    desk: Desk,
-    *,
-    id: int,  # noqa: A002  # the column
-    event_id: str,
-    rule: str,
-    recipient: str,
-    kind: MailKind,
-    template: str,
-    reason: str,
-) -> Outbound:
-    account, _ = desk.outbound_for(sender)
+def _row(draft: Draft, verdict: Verdict, row_id: int, desk: Desk, *, birth: Birth, room: Counter[str]) -> Outbound:
+    fact, answer, notification = draft.plan.fact, draft.plan.answer, draft.notification
+    if notification is None:
+        kind, rule, template = MailKind.AUTO_RESPONSE, str(answer.rule), answer.name
+        recipient = deliverable(answer.recipient) or _storable(answer.recipient)
+        sender = answer.sender.address if answer.sender else ""
+    else:
+        kind, rule = MailKind.NOTIFICATION, str(notification.occasion)
+        template, recipient = f"{rule}/{notification.agent.language}", notification.agent.email
+        sender = notification.sender.address
+    mail = None if verdict.reason else draft.mail
+    account = desk.outbound_for(sender)[0] if mail else ""
+    held = birth.held_before is not None and fact.occurred_at < birth.held_before
+    claimed = bool(mail) and not held and room[account] > 0
+    if claimed:
+        room[account] -= 1
+    state = State.SENDING if claimed else State.QUEUED if mail else State.SUPPRESSED
     return Outbound(
-        id=id,
-        event_id=event_id,
+        id=row_id,
+        event_id=draft.plan.event_id,
         rule=rule,
         recipient=recipient,
         ticket_id=int(fact.ticket_id),
         ticket_number=fact.number,
         kind=kind,
         template=template,
-        state=State.QUEUED if mail else State.SUPPRESSED,
-        reason=reason,
-        account=account if mail else "",
+        state=state,
+        reason=_storable(str(verdict)),
+        account=account,
         sender=sender,
         message_id=mail.message_id if mail else "",
         raw=mail.raw if mail else None,
         received_at=fact.received_at,
+        attempts=1 if claimed else 0,
+        due_at=datetime.max if held else birth.now,  # noqa: DTZ901  # as asyncpg writes infinity
+        claimed_by=birth.holder if claimed else "",
+        claimed_until=birth.until if claimed else None,
     )
 
 

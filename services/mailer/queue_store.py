@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from services.mailer.plans import Outbound
+from services.mailer.loops import Known, Window
+from services.mailer.plans import Birth, Outbound
 from services.mailer.states import Step
 from shared.clock import boottime
 from shared.failures import Transient
@@ -62,6 +63,7 @@ class Batch:
     """The one transaction of a batch of events."""
 
     connection: Connection
+    holder: str
 
     # the lock of a claimed event makes a second mailer with the same event wait, and then find it claimed
     _CLAIM = """
@@ -75,27 +77,46 @@ class Batch:
 
     # sorted, so that two mailers cannot lock each other; the update without change is what locks the row
     _LOCK_COUNTERS = """
-        INSERT INTO mailer.loop_counters AS c (address, day, count)
-        SELECT DISTINCT address, $2::date, 0 FROM unnest($1::text[]) AS a (address) ORDER BY address
-        ON CONFLICT (address, day) DO UPDATE SET count = c.count
-        RETURNING address, count
+        INSERT INTO mailer.windows AS w (key, starts, count)
+        SELECT key, starts, 0 FROM unnest($1::text[], $2::timestamptz[]) AS a (key, starts) ORDER BY key, starts
+        ON CONFLICT (key, starts) DO UPDATE SET count = w.count
+        RETURNING key, starts, count
+    """
+    _BOUNCED = "SELECT address FROM mailer.bounced_addresses WHERE address = ANY ($1::text[])"
+
+    async def known(self, windows: Collection[Window], addresses: Collection[str]) -> Known:
+        """How many mails went out in each window, locked until the batch ends, and which addresses bounced."""
+        counted = await self.connection.fetch(
+            self._LOCK_COUNTERS, [window.of for window in windows], [window.starts for window in windows]
+        )
+        bounced = await self.connection.fetch(self._BOUNCED, list(addresses))
+        return Known(
+            Counter({Window(row["key"], row["starts"]): row["count"] for row in counted}),
+            frozenset(row["address"] for row in bounced),
+        )
+
+    _COUNT = """
+        UPDATE mailer.windows w SET count = n.count
+        FROM unnest($1::text[], $2::timestamptz[], $3::int[]) AS n (key, starts, count)
+        WHERE w.key = n.key AND w.starts = n.starts
     """
 
-    async def answers_of(self, addresses: Collection[str], day: date) -> Counter[str]:
-        """How many answers each address had on that day, locked until the batch ends."""
-        rows = await self.connection.fetch(self._LOCK_COUNTERS, list(addresses), day)
-        return Counter({row["address"]: row["count"] for row in rows})
+    async def save_counts(self, counts: Mapping[Window, int]) -> None:
+        await self.connection.execute(
+            self._COUNT, [each.of for each in counts], [each.starts for each in counts], list(counts.values())
+        )
 
-    _COUNT = "UPDATE mailer.loop_counters SET count = $3 WHERE address = $1 AND day = $2"
+    _BIRTH = """
+        SELECT nextval('mailer.delivery_ids') AS id, now() AS now, now() + $2 AS until,
+               (SELECT before FROM mailer.hold) AS held_before
+        FROM generate_series(1, $1::int)
+    """
 
-    async def save_answers_of(self, counts: Mapping[str, int], day: date) -> None:
-        await self.connection.executemany(self._COUNT, [(address, day, count) for address, count in counts.items()])
-
-    _RESERVE = "SELECT nextval('mailer.delivery_ids') AS id FROM generate_series(1, $1::int)"
-
-    async def delivery_ids(self, number: int) -> list[int]:
-        """Ids for rows still to be written."""
-        return [row["id"] for row in await self.connection.fetch(self._RESERVE, number)]
+    async def birth(self, number: int, room: Mapping[str, int]) -> tuple[list[int], Birth]:
+        """Ids and times for rows still to be written. At least one is reserved."""
+        rows = await self.connection.fetch(self._BIRTH, max(1, number), CLAIM)
+        first = rows[0]
+        return [row["id"] for row in rows], Birth(self.holder, first["now"], first["until"], first["held_before"], room)
 
     async def enqueue(self, rows: Sequence[Outbound]) -> None:
         await self.connection.copy_records_to_table(
@@ -116,7 +137,7 @@ class QueueStore:
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[Batch]:
         async with self.pool.acquire() as connection, connection.transaction():
-            yield Batch(connection)
+            yield Batch(connection, self.holder)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection]:
@@ -251,8 +272,19 @@ class QueueStore:
             found: datetime | None = await connection.fetchval(self._OLDEST)
         return found
 
-    _PURGE = "DELETE FROM mailer.loop_counters WHERE day < $1"
+    _FAILED = """
+        SELECT count(*) FROM mailer.outbound WHERE state = 'failed' AND failed_at > now() - interval '1 day'
+    """
 
-    async def purge_counters(self, before: date) -> None:
+    async def failed(self) -> int:
+        """Mails that failed in the last day."""
         async with self._session() as connection:
-            await connection.execute(self._PURGE, before)
+            found: int = await connection.fetchval(self._FAILED)
+        return found
+
+    _PURGE = "DELETE FROM mailer.windows WHERE starts < now() - interval '2 days'"
+
+    async def purge_windows(self) -> None:
+        """Those that are over in every time zone."""
+        async with self._session() as connection:
+            await connection.execute(self._PURGE)

@@ -81,14 +81,12 @@ def notifications_for(fact: ArticleFact, desk: Desk) -> list[Notification]:
     sender = _ascii_sender(Mailbox(desk.notifications.sender_name, desk.notifications.sender_email))
     if sender is None:
         return []
-    skipped = set(desk.own_addresses)
-    if fact.kind is not Kind.HUMAN:
-        skipped.add(author)
+    skipped = author if fact.kind is not Kind.HUMAN else None
     occasion = Occasion.NEW_TICKET if isinstance(fact, TicketCreated) else Occasion.FOLLOW_UP
     told: dict[str, Notification] = {}
     for agent in desk.agents_of_queue(queue_of(fact, desk)):
         address = deliverable(agent.email)
-        if address and address.lower() not in skipped:
+        if address and address.lower() != skipped:
             told.setdefault(address.lower(), Notification(occasion, agent._replace(email=address), sender))
     return list(told.values())
 

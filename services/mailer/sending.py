@@ -7,18 +7,17 @@ import asyncio
 import contextlib
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import idna
 
 from services.mailer.lane import Lane, Pace
 from services.mailer.ledger import Ledger
-from services.mailer.queue_store import QueueStore
+from services.mailer.queue_store import Claimed, QueueStore
 from services.mailer.transports.choice import Transport, transport_for
 from shared import metrics
-from shared.clock import monotonic, now
+from shared.clock import monotonic
 from shared.desk.model import Desk, Outbound
 from shared.desk.watch import DeskWatch
 from shared.failures import Transient
@@ -53,6 +52,22 @@ class Sending:
         """Mail was queued."""
         for _, lane in self._lanes.values():
             lane.wake.set()
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[Mapping[str, int]]:
+        """How many mails each lane takes at once; the places are kept inside."""
+        places = {name: (lane, lane.reserve()) for name, (_, lane) in self._lanes.items()}
+        try:
+            yield {name: room for name, (_, room) in places.items()}
+        finally:
+            for lane, room in places.values():
+                lane.release(room)
+
+    def hand_over(self, mails: Mapping[str, Sequence[Claimed]]) -> None:
+        """Mails that were written as claimed by this process, by account."""
+        for name, claimed in mails.items():
+            if name in self._lanes:
+                self._lanes[name][1].accept(claimed)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, then at most 20 s for the mails in hand. What is cut off goes out again, as it is."""
@@ -104,7 +119,8 @@ class Sending:
                 await self.store.reroute(default)
             oldest = await self.store.oldest()
             metrics.smtp_queue_oldest.set(oldest.timestamp() if oldest else 0)
-            await self.store.purge_counters(now().date() - timedelta(days=2))
+            metrics.smtp_failed.set(await self.store.failed())
+            await self.store.purge_windows()
         except Transient as error:
             log.warning("the queue cannot be looked after", extra=fields(action="care_retry", cause=str(error)))
             return False

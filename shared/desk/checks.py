@@ -220,8 +220,19 @@ def warnings(desk: Desk, replicas: int | None = None) -> list[Complaint]:
         *_nobody_answered(desk),
         *_filter_values(desk),
         *_filters_of_nobody(desk),
+        *_told_nobody(desk),
         *_not_yet(desk),
     ]
+
+
+def _told_nobody(desk: Desk) -> Iterator[Complaint]:
+    for name, agent in desk.agents.items():
+        if agent.email.lower() in desk.own_addresses:
+            yield Complaint(
+                ("agents", name, "email"),
+                "an address of ours or a log-in: this agent is never told, his mail would come back as a ticket",
+                "expected an address that no account reads",
+            )
 
 
 def _not_yet(desk: Desk) -> Iterator[Complaint]:
@@ -229,6 +240,14 @@ def _not_yet(desk: Desk) -> Iterator[Complaint]:
     for name, account in desk.accounts.items():
         if not account.is_imap:
             yield Complaint(("accounts", name, "type"), f"{account.type} is not read by this version", "expected IMAP")
+    for name, queue in desk.queues.items():
+        if queue.follow_up_lock:
+            found = "true has no effect in this version: tickets have no owner yet"
+            yield Complaint(("queues", name, "follow_up_lock"), found, "expected false")
+    for name, response in desk.auto_responses.items():
+        if response.type == "auto_remove":
+            found = "auto_remove is sent on no occasion in this version: no mail removes a request"
+            yield Complaint(("auto_responses", name, "type"), found, "expected another type")
     for name, outbound in desk.outbound.items():
         if outbound.type == "sendmail":
             found = "sendmail is not available in this version: its mail waits"

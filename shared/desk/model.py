@@ -356,6 +356,21 @@ class ExternalNumber(_Part):
     )
 
 
+class Limits(_Part):
+    """How much mail goes out by itself; 0 means no limit. Beyond a limit nothing is sent, and an alert says so."""
+
+    answers_per_domain: int = Field(
+        100,
+        ge=0,
+        description="Automatic answers an hour to senders of one domain for whom nobody vouched (their address may be "
+        "a victim's).",
+    )
+    answers_in_all: int = Field(1000, ge=0, description="The same for all domains together.")
+    answers_per_ticket: int = Field(10, ge=0, description="Automatic answers an hour about one ticket.")
+    notifications_per_ticket: int = Field(20, ge=0, description="Notifications an hour about one ticket to one agent.")
+    notifications_per_agent: int = Field(500, ge=0, description="Notifications an hour to one agent.")
+
+
 class Notifications(_Part):
     """Sender of the notifications to agents."""
 
@@ -448,6 +463,7 @@ class Desk(_Part):
     auto_responses: dict[Line, AutoResponse] = Field(
         {}, title="Auto Responses", description="Automatic answers by name; without any nobody is answered."
     )
+    limits: Limits = Field(Limits(), description="How much mail goes out by itself.")
     notifications: Notifications = Field(Notifications(), description="Sender of agents' notifications.")
     agents: dict[Line, Agent] = Field({}, title="Agents", description="Agents by name.")
     authserv_ids: tuple[Host, ...] = Field(

@@ -51,6 +51,7 @@ outbound:
   padrao: {{type: smtp, host: {host}, port: {smtp}, null_sender: false, default: true}}
 auto_responses:
   recebido: {{type: auto_reply, queues: [suporte], subject: "Recebemos sua mensagem", text: recebido.txt}}
+limits: {{answers_per_domain: 0, answers_in_all: 0, notifications_per_agent: 0}}  # its customers are one domain
 notifications: {{sender_name: Central, sender_email: central@demo.test}}
 agents:
   ana: {{name: Ana Lima, email: {agent}}}

@@ -1,24 +1,38 @@
 from collections import Counter
+from datetime import datetime, timedelta
 from itertools import count
+from typing import Any
 
 from services.mailer.letters import Desktop
-from services.mailer.loops import judge
-from services.mailer.plans import Outbound, counted_addresses, deliveries, delivery_key, plan_for, rows_of
+from services.mailer.loops import Known
+from services.mailer.plans import (
+    Birth,
+    Outbound,
+    delivery_key,
+    drafts_of,
+    plan_for,
+    rows_of,
+    verdict_of,
+    windows_for,
+)
 from services.mailer.states import State
 from shared.desk.model import Desk
 from shared.events import Answer, ArticleFact
 from shared.message_ids import Signed, key_of, verify
-from tests.unit.mailer.desks import KEYS, TEXTS, TICKET, created, desk, sign
+from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, created, desk, sign
+
+BIRTH = Birth("mailer-0", MOMENT, MOMENT + timedelta(minutes=15), None, {})
 
 
-def rows(*facts: ArticleFact, with_: Desk | None = None) -> list[Outbound]:
+def rows(*facts: ArticleFact, with_: Desk | None = None, **birth: Any) -> list[Outbound]:
     desk_ = with_ or desk()
+    desktop = Desktop(desk_, TEXTS, sign)
     plans = [plan_for(f"e{number}", fact, desk_) for number, fact in enumerate(facts)]
-    counts: Counter[str] = Counter()
-    judged = [(plan, judge(plan.fact, plan.answer, desk_, counts)) for plan in plans]
-    found = rows_of(judged, count(100), Desktop(desk_, TEXTS, sign))
-    assert len(found) == deliveries(plans)
-    return found
+    drafts = [draft for plan in plans for draft in drafts_of(plan, desktop, MOMENT)]
+    known = Known(Counter(), frozenset())
+    judged = [(draft, verdict_of(draft, desk_, known, MOMENT)) for draft in drafts]
+    assert set(known.counts) <= windows_for(plans, desk_, MOMENT), "what is counted was locked before"
+    return rows_of(judged, count(100), desk_, BIRTH._replace(**birth))
 
 
 def test_a_new_ticket_is_answered_once_and_told_to_each_agent() -> None:
@@ -69,6 +83,22 @@ def test_a_mail_leaves_by_the_account_of_its_address() -> None:
 
 
 def test_only_answers_that_may_go_out_are_counted() -> None:
-    desk_ = desk()
     facts = [created(), created(answer=Answer(withheld="x")), created(queue="comercial")]
-    assert counted_addresses([plan_for("e", fact, desk_) for fact in facts], desk_) == ["cliente@kunde.example"]
+    plans = [plan_for("e", fact, desk()) for fact in facts]
+    addresses = {window.of for window in windows_for(plans, desk(), MOMENT) if window.of.startswith("address")}
+    assert addresses == {"address cliente@kunde.example"}
+
+
+def test_rows_for_which_their_account_has_room_are_born_claimed() -> None:
+    claimed, *waiting = rows(created(), room={"padrao": 1})
+    assert (claimed.state, claimed.attempts, claimed.claimed_by) == (State.SENDING, 1, "mailer-0")
+    assert claimed.claimed_until == MOMENT + timedelta(minutes=15)
+    assert {(row.state, row.attempts, row.claimed_by, row.claimed_until) for row in waiting} == {
+        (State.QUEUED, 0, "", None)
+    }
+
+
+def test_mails_of_facts_from_before_a_hold_wait_for_ever_and_are_claimed_by_nobody() -> None:
+    found = rows(created(), room={"padrao": 9}, held_before=MOMENT + timedelta(seconds=1))
+    assert {(row.state, row.due_at) for row in found} == {(State.QUEUED, datetime.max)}
+    assert {row.due_at for row in rows(created(), held_before=MOMENT)} == {MOMENT}

@@ -1,0 +1,1 @@
+DROP TABLE mailer.loop_counters;

@@ -1,0 +1,221 @@
+"""The queue in its database: claims, their ends, holds, and what the statements read."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from services.mailer.queue_store import Batch, QueueStore, Report
+from services.mailer.states import Outcome, Result, Retry, after
+from tests.integration.mailer.conftest import Make
+from tests.integration.mailer.scripted_smtp import Script, scripted
+from tests.integration.mailer.world import World, is_state, queue, until
+
+NOWHERE: dict[str, object] = {"padrao": {"type": "smtp", "host": "127.0.0.1", "port": 1, "default": True}}
+
+
+def smtp(script: Script, **more: object) -> dict[str, object]:
+    return {"padrao": {"type": "smtp", "host": "127.0.0.1", "port": script.port, "default": True, **more}}
+
+
+async def report(world: World, mail: int, attempts: int, result: Result, code: int = 250) -> None:
+    step = after(Outcome(result, code), attempts=attempts, age=timedelta(0), rand=0.5, retry=Retry())
+    await world.store.record([Report(mail, attempts, step)])
+
+
+class Watched(QueueStore):
+    """Counts what is claimed from the table."""
+
+    claims = 0
+
+    async def claim_due(self, account: str, limit: int) -> list[object]:  # type: ignore[override]  # passed on
+        found = await super().claim_due(account, limit)
+        type(self).claims += len(found)
+        return list(found)
+
+
+async def test_mails_are_born_claimed_once_the_account_works(world: Make) -> None:
+    async with scripted() as script:
+        found = await world(smtp(script))
+        Watched.claims = 0
+        async with found.running(Watched(found.pool, found.holder)):
+            await queue(found, "first@kunde.example")
+            await until(lambda: is_state(found, "first@kunde.example", "sent"))
+            await until(lambda: not found.lane()._more)
+            claimed = Watched.claims
+            await queue(found, *[f"k{n}@kunde.example" for n in range(8)], first=2)
+            await until(lambda: len(script.mails) == 9)
+            assert Watched.claims == claimed, "nothing was left to be claimed from the table"
+
+            async def all_sent() -> bool:
+                return set((await found.states()).values()) == {"sent"}
+
+            await until(all_sent)
+
+
+async def test_a_batch_that_fails_gives_its_places_back(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted() as script:
+        found = await world(smtp(script))
+
+        async def broken(*_: object) -> None:
+            raise asyncpg.DeadlockDetectedError
+
+        async with found.running():
+            await queue(found, "first@kunde.example")
+            await until(lambda: is_state(found, "first@kunde.example", "sent"))
+            monkeypatch.setattr(Batch, "enqueue", broken)
+            for _ in range(3):
+                with pytest.raises(asyncpg.DeadlockDetectedError):
+                    await queue(found, "second@kunde.example", first=2)
+            monkeypatch.undo()
+            assert found.lane()._reserved == 0
+            await queue(found, "second@kunde.example", first=2)
+            await until(lambda: is_state(found, "second@kunde.example", "sent"))
+        assert len(script.mails) == 2
+
+
+async def test_a_report_of_an_older_claim_changes_nothing_but_a_late_250(world: Make) -> None:
+    found = await world(NOWHERE)
+    await queue(found, "a@kunde.example", "b@kunde.example")
+    for mail in await found.store.claim_due("padrao", 2):
+        assert mail.attempts == 1
+    await found.pool.execute("UPDATE mailer.outbound SET claimed_until = now() - interval '1 s'")
+    await found.store.take_back(own=False, held=[])
+    assert set((await found.states()).values()) == {"unknown"}
+    a, b = (await found.row("a@kunde.example"))["id"], (await found.row("b@kunde.example"))["id"]
+    await report(found, a, 1, Result.REFUSED, 550)
+    await report(found, b, 1, Result.ACCEPTED)
+    assert await found.states() == {"a@kunde.example": "unknown", "b@kunde.example": "sent"}
+    [again] = await found.store.claim_due("padrao", 2)
+    assert again.attempts == 2
+    await report(found, a, 1, Result.POSTPONED, 450)
+    assert (await found.row("a@kunde.example"))["state"] == "sending", "the newer claim is fenced off from the older"
+    await report(found, a, 2, Result.ACCEPTED)
+    assert (await found.row("a@kunde.example"))["state"] == "sent"
+
+
+async def test_what_others_claimed_comes_back_when_its_claim_ends_and_not_before(world: Make) -> None:
+    found = await world(NOWHERE)
+    other = QueueStore(found.pool, "mailer-9")
+    await queue(found, "a@kunde.example")
+    await other.claim_due("padrao", 1)
+    await found.store.take_back(own=True)
+    assert (await found.row("a@kunde.example"))["state"] == "sending"
+    await found.pool.execute("UPDATE mailer.outbound SET claimed_until = now() - interval '1 s'")
+    await found.store.take_back(own=True)
+    assert (await found.row("a@kunde.example"))["state"] == "unknown"
+
+
+async def test_what_is_held_is_not_taken_back(world: Make) -> None:
+    found = await world(NOWHERE)
+    await queue(found, "a@kunde.example", "b@kunde.example")
+    held, lost = await found.store.claim_due("padrao", 2)
+    await found.pool.execute("UPDATE mailer.outbound SET claimed_until = claimed_until - interval '2 minutes'")
+    await found.store.take_back(own=False, held=[held.id])
+    states = await found.states()
+    assert (states[held.recipient], states[lost.recipient]) == ("sending", "unknown")
+
+
+async def test_two_mailers_never_claim_one_mail_and_wait_for_none(world: Make) -> None:
+    found = await world(NOWHERE)
+    await queue(found, *[f"k{n}@kunde.example" for n in range(10)])
+    async with found.pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "SELECT FROM mailer.outbound WHERE id IN (SELECT id FROM mailer.outbound LIMIT 5) FOR UPDATE"
+        )
+        async with asyncio.timeout(5):
+            mails = await found.store.claim_due("padrao", 10)
+    assert len(mails) == 5, "locked ones are passed over"
+
+
+async def test_a_mail_whose_sender_dies_each_time_fails_in_the_end(world: Make) -> None:
+    found = await world(NOWHERE)
+    await queue(found, "a@kunde.example")
+    for _ in range(20):
+        assert await found.store.claim_due("padrao", 1)
+        await found.store.take_back(own=True)
+    row = await found.row("a@kunde.example")
+    assert (row["state"], row["smtp_class"]) == ("failed", "interrupted")
+
+
+async def test_days_of_a_fault_of_the_account_use_up_no_days_of_the_mail(world: Make) -> None:
+    found = await world(NOWHERE)
+    await queue(found, "a@kunde.example")
+    await found.pool.execute("UPDATE mailer.outbound SET created_at = now() - interval '9 days'")
+    [mail] = await found.store.claim_due("padrao", 1)
+    assert mail.age == timedelta(0)
+    await report(found, mail.id, 1, Result.POSTPONED, 450)
+    await found.pool.execute(
+        "UPDATE mailer.outbound SET due_at = now(), deferred_since = deferred_since - interval '3 days'"
+    )
+    [mail] = await found.store.claim_due("padrao", 1)
+    assert timedelta(days=3) <= mail.age < timedelta(days=3, minutes=5)
+
+
+async def test_only_old_windows_are_purged(world: Make) -> None:
+    found = await world(NOWHERE)
+    await found.pool.execute(
+        "INSERT INTO mailer.windows VALUES ('address a', now() - interval '20 h', 39), ('all', now(), 7),"
+        " ('all', now() - interval '3 days', 7)"
+    )
+    await found.store.purge_windows()
+    assert await found.pool.fetchval("SELECT count(*) FROM mailer.windows") == 2
+
+
+# --- what the statements read, on a table of many rows
+
+_ROWS = """
+INSERT INTO mailer.outbound (id, event_id, rule, recipient, ticket_id, ticket_number, kind, template, state, account,
+                             sender, received_at, due_at, claimed_until, created_at, failed_at)
+SELECT n, 'e' || n, 'auto_reply', 'a@kunde.example', n, n, 'auto_response', 't',
+       CASE WHEN n % 100 < 80 THEN 'sent' WHEN n % 100 < 98 THEN 'deferred' WHEN n % 100 = 98 THEN 'failed'
+            ELSE 'queued'
+       END, CASE WHEN n % 2 = 0 THEN 'padrao' ELSE 'outro' END, 'b@c.example', now(),
+       now() + interval '1 hour' + n * interval '1 ms', NULL, now() - n * interval '1 min', now() - n * interval '1 min'
+FROM generate_series(1, $1::int) n
+"""
+
+
+@pytest.fixture
+async def full(world: Make) -> World:
+    found = await world(NOWHERE)
+    await found.pool.execute(_ROWS, 200_000, timeout=120)
+    async with found.pool.acquire() as connection:
+        await connection.execute("RESET ROLE")
+        await connection.execute("ANALYZE mailer.outbound")
+        await connection.execute("SET ROLE carteiro_mailer")
+    return found
+
+
+async def buffers(world: World, statement: str, *arguments: object) -> int:
+    """Pages that the statement reads, by its own account; undone."""
+    async with world.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", *arguments)
+        finally:
+            await transaction.rollback()
+    first = next(line[0] for line in plan if "Buffers" in line[0])
+    return sum(int(number) for number in re.findall(r"(?:hit|read)=(\d+)", first))
+
+
+def _statements(world: World) -> Sequence[tuple[str, str, Sequence[object]]]:
+    store = world.store
+    quarter = timedelta(minutes=15)
+    return [
+        ("claim", store._CLAIM_DUE, ("padrao", "mailer-0", 16, quarter)),
+        ("reroute", store._REROUTE, ("padrao", timedelta(minutes=2))),
+        ("take back", store._TAKE_BACK, ("mailer-0", [], quarter, 20)),
+        ("oldest", store._OLDEST, ()),
+        ("failed", store._FAILED, ()),
+    ]
+
+
+async def test_no_statement_of_the_sending_reads_the_table(full: World) -> None:
+    await full.store.serve(["padrao", "outro"])
+    read = {name: await buffers(full, statement, *given) for name, statement, given in _statements(full)}
+    assert max(read.values()) < 500, read
