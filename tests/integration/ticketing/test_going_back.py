@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.mailer.handlers import Handler
 from services.mailer.queue_store import QueueStore
+from services.mailer.sending import Sending
 from services.ticketing.handlers import MailHandler
 from services.ticketing.outbox import Relay
 from services.ticketing.recall import Recall
@@ -30,6 +31,7 @@ from shared.kafka.admin import apply_topics
 from shared.kafka.producer import Producer
 from shared.kafka.record import Record
 from shared.postgres import Pool, create_pool
+from shared.settings import Settings
 from shared.topics import BY_NAME, EVENTS
 from tests.integration.mailer.world import KEYS, write_desk
 from tests.integration.ticketing.situations import batch, until
@@ -87,7 +89,8 @@ class Installation:
         def sign(ticket: str, delivery: str, domain: str) -> str:
             return message_ids.sign(ticket, delivery, domain, KEYS)
 
-        handle = Handler(QueueStore(self.mailer, "mailer-0"), self.desk, sign, lambda: None)
+        store = QueueStore(self.mailer, "mailer-0")
+        handle = Handler(store, self.desk, sign, Sending(store, self.desk, Settings()))  # which does not run
         for records in (await self.events()).values():
             for first in range(0, len(records), 50):
                 await handle(records[first : first + 50])
