@@ -70,13 +70,17 @@ class _Sorter:
         source = self._sources
         self._taken += len(found)
         for leaf in found:
-            if leaf.content_type.startswith("text/") and (charset := self._charset(leaf)):
+            if leaf.parameters and leaf.content_type.startswith("text/") and (charset := self._charset(leaf)):
                 self._decoder.declare(charset)
-        named = [(leaf, *self._names(leaf)) for leaf in found]
-        is_body = [self._is_text(leaf, kind) for leaf, _, kind in named]
-        unnamed = any(text and not name for text, (_, name, _) in zip(is_body, named, strict=True))
-        for text, (leaf, name, kind) in zip(is_body, named, strict=True):
-            if text and (not name or leaf.alternative or not (unnamed or self._segments)):
+        entries: list[tuple[Leaf, str, str, bool]] = []
+        only_named = True
+        for leaf in found:
+            name, kind = self._names(leaf)
+            is_text = leaf.content_type in self._room and kind != "attachment" and not leaf.opaque
+            only_named = only_named and not (is_text and not name)
+            entries.append((leaf, name, kind, is_text))
+        for leaf, name, kind, is_text in entries:
+            if is_text and (not name or leaf.alternative or (only_named and not self._segments)):
                 segment = self._segments.setdefault((source, leaf.group), _Segment())
                 pieces = segment.plain if leaf.content_type == "text/plain" else segment.html
                 pieces.append(self._text(raw, leaf))
@@ -86,12 +90,11 @@ class _Sorter:
     def _names(self, leaf: Leaf) -> tuple[str, str]:
         """(file name, disposition)"""
         disposition = leaf.headers.first("content-disposition")
+        if disposition is None and not leaf.parameters:
+            return "", ""
         found = parameters(disposition, self._limits, self._decoder.defects)
-        name = filename(found, leaf.parameters, self._decoder, self._limits) if found or leaf.parameters else ""
+        name = filename(found, leaf.parameters, self._decoder, self._limits)
         return name, token(disposition)
-
-    def _is_text(self, leaf: Leaf, disposition: str) -> bool:
-        return leaf.content_type in self._room and not leaf.opaque and disposition != "attachment"
 
     def _charset(self, leaf: Leaf) -> str:
         return parameter(leaf.parameters, "charset", self._limits).decode("latin-1")

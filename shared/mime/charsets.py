@@ -143,7 +143,7 @@ def _mixed(data: bytes, *, believed: bool) -> str | None:
 def _is_something_else(data: bytes, declared: str) -> bool:
     """Whether `data` would decode under its label, and is not what the label says."""
     if declared in _NOT_OVER_ASCII:
-        return declared == "utf-8" and b"\x1b$" in data and japanese.is_seven_bit(data)
+        return declared == "utf-8" and b"\x1b" in data and japanese.is_seven_bit(data)
     if data.isascii():
         return not declared.startswith("iso2022") and japanese.is_seven_bit(data)
     if declared == "cp932" and japanese.is_euc(data):

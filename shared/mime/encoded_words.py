@@ -17,7 +17,6 @@ class _Word:
     """An encoded word and those of its charset that followed it; `texts` are (encoded text, whether as base64)."""
 
     charset: str
-    codec: str | None
     written: bytes
     texts: list[tuple[bytes, bool]]
 
@@ -36,7 +35,7 @@ def _decoded(piece: bytes | _Word, decoder: Decoder, utf_7: bool) -> str:
     if isinstance(piece, bytes):
         return decoder.header(piece)
     data = b"".join(_from_base64(text) if base64 else _from_q(text) for text, base64 in piece.texts)
-    if (piece.codec == "utf-7" and not utf_7) or (not data and any(text for text, _ in piece.texts)):
+    if (not utf_7 and codec(piece.charset) == "utf-7") or (not data and any(text for text, _ in piece.texts)):
         decoder.note("encoded_word_undecodable")
         return decoder.header(piece.written)
     return decoder.text(data, piece.charset)
@@ -75,11 +74,10 @@ def _word_end(value: bytes, start: int) -> int:
 
 def _append(pieces: list[bytes | _Word], head: re.Match[bytes], text: bytes, written: bytes) -> None:
     charset = head[1].decode("latin-1").split("*")[0].lower()
-    name = codec(charset)
     base64 = head[2] in b"bB"
     last = pieces[-1] if pieces else None
-    if not isinstance(last, _Word) or (last.charset != charset and (name is None or last.codec != name)):
-        pieces.append(_Word(charset, name, written, [(text, base64)]))
+    if not isinstance(last, _Word) or not _is_the_same(last.charset, charset):
+        pieces.append(_Word(charset, written, [(text, base64)]))
         return
     last.written += written
     before, was_base64 = last.texts[-1]
@@ -87,6 +85,10 @@ def _append(pieces: list[bytes | _Word], head: re.Match[bytes], text: bytes, wri
         last.texts[-1] = before + text, True  # some senders cut the base64 itself, not the text
     else:
         last.texts.append((text, base64))
+
+
+def _is_the_same(one: str, other: str) -> bool:
+    return one == other or (codec(one) is not None and codec(one) == codec(other))
 
 
 def _from_base64(text: bytes) -> bytes:

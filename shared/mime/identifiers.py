@@ -15,6 +15,7 @@ from shared.mime.limits import DEFAULT, Limits
 _ID = re.compile(rb"<[^<>\x00-\x20\x7f]{1,996}>")
 _BARE = re.compile(rb"<?([^<>\x00-\x20\x7f,;\"()]{1,996})>?")
 _BETWEEN = re.compile(rb"[\s,;]+")
+_SEPARATORS = b" \t\r\n,;"
 _FOLDED_ID = re.compile(rb"<[^<>]{1,2000}>")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 
@@ -43,15 +44,13 @@ def references(headers: Headers, limits: Limits = DEFAULT) -> list[str]:
 def _identifiers(headers: Headers, name: str, limit: int) -> list[str]:
     found: list[bytes] = []
     for number, value in enumerate(headers.all(name)):
-        found += _ID.findall(value) if _is_ordinary(value) else _tolerantly(headers, name, number, value)
+        ids = _ID.findall(value)
+        # all of the value, but for what parts them: an encoded word has no brackets
+        ordinary = len(value.translate(None, _SEPARATORS)) == sum(map(len, ids))
+        found += ids if ordinary else _tolerantly(headers, name, number, value)
     if len(found) > limit:
         found = found[:1] + found[1 - limit :]
     return [_text(identifier) for identifier in found]
-
-
-def _is_ordinary(value: bytes) -> bool:
-    """Ids between brackets, and nothing but blanks between them."""
-    return b"=?" not in value and not _ID.sub(b"", value).strip()
 
 
 def _tolerantly(headers: Headers, name: str, number: int, value: bytes) -> list[bytes]:

@@ -10,7 +10,7 @@ _EUC_KANA = 0.2  # hiragana and katakana are rows 4 and 5; prose is half of them
 
 def is_seven_bit(data: bytes) -> bool:
     """Whether `data` switches to JIS X 0208 by an escape sequence, as ISO-2022-JP does. As UTF-8 it would pass too."""
-    return b"\x1b$" in data and data.isascii() and _SHIFTED_IN.search(data) is not None
+    return b"\x1b" in data and data.isascii() and _SHIFTED_IN.search(data) is not None
 
 
 def seven_bit(data: bytes) -> str | None:

@@ -74,7 +74,7 @@ def _content(value: bytes, start: int) -> tuple[bytes, int]:
             content = _ESCAPED.sub(rb"\1", content)
         return content, quoted.end()
     end = _behind(value, start, start)
-    if other := _KNOWN_NAME.search(value, start, end):
+    if value.find(b"=", start, end) >= 0 and (other := _KNOWN_NAME.search(value, start, end)):
         end = other.start()
     return value[start:end].strip().lstrip(b'"'), end
 
@@ -90,6 +90,8 @@ def parameter(found: Parameters, name: str, limits: Limits) -> bytes:
 
 def extended(found: Parameters, name: str, limits: Limits) -> tuple[bytes, str] | None:
     """(bytes, charset label) of `name*` or of its continuations `name*0*`, `name*1`, … (RFC 2231 3, 4)."""
+    if "*" not in "".join(found):
+        return None
     whole = found.get(name + "*")
     if whole is not None:
         return _labelled(whole)
