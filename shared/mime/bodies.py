@@ -15,6 +15,7 @@ from shared.mime.html_text import text_of, without_images
 from shared.mime.limits import Limits
 from shared.mime.model import Attachment
 from shared.mime.parameters import parameter, parameters, token
+from shared.mime.reply import without_marks
 from shared.mime.splitter import Leaf, leaves
 from shared.mime.utf8 import whole
 
@@ -38,7 +39,10 @@ class _Segment:
 
 @dataclass(slots=True)
 class Bodies:
+    """`marked` is the text with marks where it quotes (`reply`), "" where that is not known."""
+
     text: str
+    marked: str
     text_is_derived: bool
     html: str
     attachments: list[Attachment]
@@ -217,7 +221,9 @@ class _Sorter:
                     self._decoder.note("html_not_laid_out")
             texts.append(plain)
         only = derived and not any(piece.strip() for segment in self._segments.values() for piece in segment.plain)
-        return Bodies(_concatenated(texts), only, _concatenated(html), self._attachments)
+        text = _concatenated(texts)
+        shown = without_marks(text) if derived else text
+        return Bodies(shown, text if derived else "", only, _concatenated(html), self._attachments)
 
 
 def _of_tnef(data: bytes, file: tnef.File, text: Callable[[bytes, str | None], str]) -> Attachment | None:

@@ -9,6 +9,8 @@ from inscriptis.html_properties import Display
 from inscriptis.model.config import ParserConfig
 from inscriptis.model.html_element import HtmlElement
 
+from shared.mime.reply import HISTORY, QUOTE, UNQUOTE
+
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _NOT_NESTING = frozenset(
     [
@@ -26,6 +28,10 @@ _IMAGES = re.compile(
     rb"(data:image/[a-z0-9.+-]{1,40};base64,)(?:\s*[A-Za-z0-9+/=%]{40,}+)++[A-Za-z0-9+/=%]*", re.IGNORECASE
 )
 _IMAGES_OF_TEXT = re.compile(_IMAGES.pattern.decode("ascii"), re.IGNORECASE | re.ASCII)
+_QUOTATION = re.compile(r"(?i)<(/?)blockquote(?=[\s>])[^<>]{0,2000}>")
+# where Outlook on the web, Outlook and Yahoo say that all that follows is the mail that is answered
+_HISTORY_WORDS = ("divRplyFwdMsg", "appendonsend", "OutlookMessageHeader", "yahoo_quoted")
+_HISTORY = re.compile(rf"(?i)<(?:div|hr|span)\s(?=[^<>]{{0,200}}(?:{'|'.join(_HISTORY_WORDS)}))[^<>]{{0,2000}}>")
 _DATA = "data:image/"
 _NOTHING = "<img"  # for an end tag without its beginning: no void element that shows less is known to every parser
 _INVISIBLE = re.compile(r"(?i)display\s*:\s*none")
@@ -49,7 +55,13 @@ _LAYOUT.attribute_handler.attribute_mapping = {"style": _only_visibility}
 
 
 def text_of(source: str, room: int, depth: int) -> tuple[str, bool]:
-    """(text, whether it was laid out). Beyond `room` characters and `depth` open elements tags are only dropped."""
+    """(text, whether it was laid out). Beyond `room` characters and `depth` open elements tags are only dropped.
+
+    Quotations are marked in it as `reply` reads them.
+    """
+    source = _QUOTATION.sub(_marked, source)
+    if any(word in source for word in _HISTORY_WORDS):
+        source = _HISTORY.sub(rf"\g<0>{HISTORY}", source)
     if _DATA in source:
         source = _IMAGES_OF_TEXT.sub(r"\1", source)
     if len(source) <= room and not _too_deep(source, depth):
@@ -58,6 +70,10 @@ def text_of(source: str, room: int, depth: int) -> tuple[str, bool]:
         except Exception:  # noqa: BLE001  # a foreign layout engine on a stranger's HTML: the mail must not die of it
             return stripped(source), False
     return stripped(source), False
+
+
+def _marked(match: re.Match[str]) -> str:
+    return UNQUOTE + match[0] if match[1] else match[0] + QUOTE
 
 
 def _too_deep(source: str, limit: int) -> bool:

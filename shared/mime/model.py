@@ -8,6 +8,7 @@ from shared.mime import encoded_words, transfer
 from shared.mime.charsets import Decoder
 from shared.mime.fields import Headers
 from shared.mime.limits import DEFAULT, Limits
+from shared.mime.reply import reply_text
 
 SenderSource = Literal["from", "reply-to", "return-path", "sender", "none"]
 TOO_MANY_PARTS = "too_many_parts"
@@ -87,6 +88,7 @@ class Mail:
     defects: list[str]
     headers: Headers = field(repr=False)
     limits: Limits = field(default=DEFAULT, repr=False)
+    marked: str = field(default="", repr=False)
     language: str = field(default="", repr=False)
     charsets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -98,6 +100,11 @@ class Mail:
     def headers_all(self, name: str) -> list[str]:
         """Every field of this name, decoded, in the order of the header."""
         return [self._decoded(value, name) for value in self.headers.all(name.lower())]
+
+    @property
+    def reply_text(self) -> str:
+        """The text without the history that it quotes; all of it where nothing else would stay."""
+        return reply_text(self.marked or self.text)
 
     @property
     def quarantine(self) -> str:

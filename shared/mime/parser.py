@@ -65,6 +65,7 @@ def _parse(raw: bytes, limits: Limits, language: str) -> Mail:
         in_reply_to=identifiers.in_reply_to(headers, limits),
         references=identifiers.references(headers, limits),
         text=bodies.text,
+        marked=bodies.marked,
         text_is_derived=bodies.text_is_derived,
         html=bodies.html,
         attachments=bodies.attachments,
