@@ -89,7 +89,7 @@ def split(name: str, raw: bytes) -> Iterator[Source]:
 
 
 def explained(source: Source, account: str, setting: Setting, moment: datetime) -> dict[str, Any]:
-    """The JSON object of a mail; `reply_text` is null: quoted text is not told apart. Pure."""
+    """The JSON object of a mail; `reply_text` is its text without the history that it quotes. Pure."""
     raw = source.raw
     received = ReceivedMail(
         account=account,
@@ -116,7 +116,7 @@ def _parsed(name: str, mail: Mail) -> dict[str, Any]:
         "cc": [_address(each) for each in mail.cc],
         "date": mail.date,
         "text": mail.text,
-        "reply_text": None,
+        "reply_text": mail.reply_text,
         "html": mail.html,
         "attachments": [
             {

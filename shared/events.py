@@ -213,7 +213,7 @@ class FollowUpPlan(Struct, frozen=True):
 
 class MailDispatched(Struct, frozen=True, kw_only=True):
     """What a mail is, which queue takes it, the evidence of its thread, and a plan for both outcomes. `filters`: those
-    of the desk that matched."""
+    of the desk that matched. `reply_text` is `text` without the history that it quotes, "" where they are the same."""
 
     TOPIC: ClassVar[str] = "mail.dispatched.v1"
     TYPE: ClassVar[str] = "mail-dispatched"
@@ -243,6 +243,7 @@ class MailDispatched(Struct, frozen=True, kw_only=True):
     date: str = ""
     subject: str = ""
     text: str = ""
+    reply_text: str = ""
     html: str = ""
     attachments: list[AttachmentInfo] = []
     defects: list[str] = []

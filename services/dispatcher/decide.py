@@ -116,6 +116,7 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
         date=(mail.header("date") or "")[:100],
         subject=said.subject,
         text=text,
+        reply_text=_reply(mail),
         html=html,
         attachments=[_info(part) for part in mail.attachments],
         defects=mail.defects,
@@ -230,6 +231,12 @@ def _bodies(mail: Mail, said: Filtered) -> tuple[str, str, list[str]]:
     return text, html, cut
 
 
+def _reply(mail: Mail) -> str:
+    """What the sender wrote himself; "" where that is all of the text."""
+    reply = mail.reply_text
+    return "" if reply == mail.text else _within(reply, TEXT_BYTES)
+
+
 def _within(text: str, size: int) -> str:
     """The beginning of `text` that takes at most `size` bytes of UTF-8."""
     return text.encode()[:size].decode("utf-8", "ignore")
@@ -239,6 +246,7 @@ def _shortened(decided: MailDispatched) -> MailDispatched:
     return replace(
         decided,
         text=_within(decided.text, 8 * 1024),
+        reply_text=_within(decided.reply_text, 8 * 1024),
         from_all=decided.from_all[:5],
         reply_to=decided.reply_to[:5],
         to=decided.to[:5],

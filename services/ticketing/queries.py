@@ -37,7 +37,8 @@ async def ticket(connection: Connection, number: str) -> Row | None:
 
 _ARTICLES = """
 SELECT a.id::text AS article_id, a.direction, a.sender_type, a.visible, a.kind, a.from_name, a.from_address,
-       a.subject, a.message_id, a.text, a.account, encode(a.raw_sha256, 'hex') AS sha256, a.received_at,
+       a.subject, a.message_id, a.text, COALESCE(NULLIF(a.reply_text, ''), a.text) AS reply_text, a.account,
+       encode(a.raw_sha256, 'hex') AS sha256, a.received_at,
        ARRAY(SELECT p.filename FROM ticketing.attachments p WHERE p.article_id = a.id ORDER BY p.position) AS files
 FROM ticketing.articles a WHERE a.ticket_id = $1 ORDER BY a.received_at, a.id
 """

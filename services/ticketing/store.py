@@ -104,8 +104,8 @@ _COPIED = {
     "tickets": "id number queue state state_type priority lock title customer_user created_at changed_at closed_at "
     "event_sequence key",
     "articles": "id ticket_id direction sender_type visible kind from_name from_address recipients subject message_id "
-    "message_id_hash in_reply_to reference_ids text html account original transport_key raw_sha256 received_at "
-    "created_at",
+    "message_id_hash in_reply_to reference_ids text reply_text html account original transport_key raw_sha256 "
+    "received_at created_at",
     "attachments": "article_id position filename content_type size inline content_id",
     "article_references": "message_id_hash article_id ticket_id",
     "history": "ticket_id article_id type text created_at",
@@ -290,6 +290,7 @@ def _article(article: Article, moment: datetime) -> tuple[Any, ...]:
         event.in_reply_to,
         event.references,
         event.text,
+        event.reply_text,
         event.html,
         event.account,
         event.original,

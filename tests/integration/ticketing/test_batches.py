@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.ticketing.handlers import DeadLetterHandler, decoded
+from services.ticketing.queries import conversation
 from services.ticketing.ticket_numbers import ticket_number
 from shared.events import AttachmentInfo, Candidate, Check, DeadLetter, MailDispatched
 from shared.failures import NewerWriter, Permanent
@@ -54,6 +55,16 @@ async def test_the_same_batch_again_changes_nothing(pool: Pool, tmp_path: Path) 
     assert len(before["dead_letters"]) == 1
     assert len(before["outbox"]) == 22
     assert len(before["decisions"]) == len(before["inbox"]) == 24
+
+
+async def test_an_article_keeps_the_reply_beside_the_text(pool: Pool, tmp_path: Path) -> None:
+    text = "Sim.\n\n> Resolvido?\n"
+    events = [dispatched("m1", text=text, reply_text="Sim.\n"), dispatched("m2", text="Oi")]
+    await handler(pool, tmp_path)(batch(events))
+    ids = [row["id"] for row in await pool.fetch("SELECT id FROM ticketing.tickets ORDER BY id")]
+    async with pool.acquire() as connection:
+        shown = [row for each in ids for row in await conversation(connection, each)]
+    assert [(row["text"], row["reply_text"]) for row in shown] == [(text, "Sim.\n"), ("Oi", "Oi")]
 
 
 async def test_two_processes_at_once_settle_each_mail_once(pool: Pool, tmp_path: Path) -> None:

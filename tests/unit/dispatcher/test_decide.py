@@ -48,6 +48,15 @@ def plain(subject: str = "Oi", headers: str = "", text: str = "Bom dia.") -> byt
     return with_path(sent.raw)
 
 
+def test_the_reply_travels_beside_the_text_that_quotes_and_only_then() -> None:
+    quoting = "Sim.\n\nEm 03/03/2026 10:00, Suporte escreveu:\n> Resolvido?\n"
+    event = decided(plain(text=quoting))
+    assert (event.text.strip(), event.reply_text) == (quoting.strip(), "Sim.\n")
+    assert decided(plain()).reply_text == ""
+    long = decided(plain(text="x" * 100_000 + "\n> q\n"))
+    assert len(long.reply_text) == TEXT_BYTES
+
+
 def test_a_first_mail_of_a_person() -> None:
     event = decided(plain())
     assert event.action == Action.DISPATCH

@@ -142,16 +142,9 @@ def test_a_reply_below_a_quotation_of_html_stays() -> None:
 
 
 def test_marks_change_nothing_of_the_text() -> None:
-    for quote in (
-        "<blockquote>q</blockquote>",
-        "<blockquote><p>q</p></blockquote>",
-        "<blockquote>\n<div>q</div></blockquote>",
-    ):
-        marked, plain = (
-            mail(f"<p>a</p>{quote}<p>b</p>"),
-            mail(f"<p>a</p>{quote}<p>b</p>".replace("blockquote", "bl0ckquote")),
-        )
-        assert [line.strip() for line in marked.text.split("\n") if line.strip()] == plain.text.split()
+    for quoted in ("q", "<p>q</p>", "\n<div>q</div>"):
+        read = mail(f"<p>a</p><blockquote>{quoted}</blockquote><p>b</p>")
+        assert [line.strip() for line in read.text.split("\n") if line.strip()] == ["a", "q", "b"]
 
 
 def test_with_both_texts_the_plain_one_says_what_the_reply_is() -> None:
