@@ -86,6 +86,7 @@ mail_to_ticket = Histogram(
     ["origin", "kind"],
     buckets=_LATENCY,
 )
+filter_hits = Counter("carteiro_filter_hits", "Mails that a filter of the desk matched, each once.", ["filter"])
 outbox_pending = Gauge(
     "carteiro_outbox_pending", "Events committed and not yet published, about; NaN where another process publishes."
 )

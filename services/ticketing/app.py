@@ -40,7 +40,7 @@ async def serve(process: Process) -> None:
     pool = await process.database("ticketing")
     settings = process.settings
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-ticketing")
-    recall = Recall(settings.kafka, settings.prefix, lambda: desk.current.desk.ticket.system_id)
+    recall = Recall(settings.kafka, settings.prefix, lambda: desk.current.desk.ticket)
     relay = Relay(settings.dsn, settings.prefix + (settings.instance or uuid.uuid4().hex), producer, recall)
     process.health.alive["outbox relay"] = lambda: relay.last_progress
     service = _Service(process, pool, producer)

@@ -9,7 +9,7 @@ from shared.events import Check, Fact, MailDispatched
 from shared.message_ids import LONG_KEY_CHARACTERS, key_of
 
 _MOST_NAMED = 100
-_NUMBERS = (Check.SUBJECT_NUMBER, Check.PLUS_ADDRESS)
+_NUMBERS = (Check.SUBJECT_NUMBER, Check.PLUS_ADDRESS, Check.BODY, Check.ATTACHMENTS)
 
 
 class Mail(NamedTuple):
@@ -59,11 +59,12 @@ def id_hash(message_id: str) -> bytes:
 
 
 class Sought(NamedTuple):
-    """What a candidate is looked up by: exactly one is set."""
+    """What a candidate is looked up by: exactly one is set. `field`: a dynamic field, and what it holds."""
 
     number: str = ""
     key: str = ""
     message: bytes = b""
+    field: tuple[str, str] | None = None
 
 
 def sought(check: Check, value: str) -> Sought:
@@ -71,6 +72,9 @@ def sought(check: Check, value: str) -> Sought:
         return Sought(number=value)
     if check is Check.SIGNED_MESSAGE_ID:
         return Sought(key=value)
+    if check is Check.EXTERNAL_NUMBER:
+        name, equals, number = value.partition("=")
+        return Sought(field=(name, number)) if equals else Sought(number=value)
     return Sought(message=id_hash(value))
 
 
@@ -106,6 +110,14 @@ class Ticket:
     customer_user: str
     closed_at: datetime | None = None
     key: str = ""
+    owner: str = ""
+    responsible: str = ""
+    type: str = ""
+    service: str = ""
+    sla: str = ""
+    customer_no: str = ""
+    pending_until: datetime | None = None
+    dynamic_fields: dict[str, str] = field(default_factory=dict)
 
 
 class Kept(NamedTuple):
@@ -149,6 +161,8 @@ class Article(NamedTuple):
     id: int
     ticket_id: int
     mail: Mail
+    sender_type: str = "customer"
+    visible: bool = True
 
 
 class Participant(NamedTuple):

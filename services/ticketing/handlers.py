@@ -10,7 +10,7 @@ import msgspec
 from services.ticketing import dead_letter_store, store
 from services.ticketing.batch import Mail, Settlement, mail_of
 from services.ticketing.settle import settle
-from services.ticketing.ticket_numbers import day_of
+from services.ticketing.ticket_numbers import counting_day
 from shared import metrics
 from shared.clock import monotonic, now
 from shared.desk.model import Desk
@@ -45,7 +45,7 @@ class MailHandler:
         system_id = desk.ticket.system_id
         async with store.batch(self.pool) as batch:
             moment = now()  # under the lock: the day of the numbers must not go back
-            day = day_of(moment, desk.zone)
+            day = counting_day(desk.ticket, moment, desk.zone)
             snapshot = await batch.load(mails, day, system_id)
             settled = settle(mails, snapshot, desk, moment, day)
             await batch.save(settled, day, system_id, moment)
@@ -126,6 +126,10 @@ def _count(settled: Settlement) -> None:
     for word, mails in words.items():
         metrics.processed.labels(word).inc(mails)
     log.info("batch settled", extra=fields(action="batch_settled", **words))
+    for mail, word in settled.outcomes:
+        if word != "duplicate":
+            for name in mail.event.filters:
+                metrics.filter_hits.labels(name).inc()
     moment = now()
     for article in settled.articles:
         event = article.mail.event

@@ -78,7 +78,18 @@ class Known:
             return self._numbers.get(wanted.number)
         if wanted.key:
             return self._keys.get(wanted.key)
+        if wanted.field:
+            return self._with_field(*wanted.field)
         return self._only(self._carriers, wanted.message)
+
+    def _with_field(self, name: str, value: str) -> Ticket | None:
+        """The newest open ticket whose dynamic field holds this value."""
+        holders = [
+            ticket
+            for ticket in self._tickets.values()
+            if ticket.dynamic_fields.get(name) == value and ticket.state_type not in ("closed", "merged", "removed")
+        ]
+        return max(holders, key=lambda ticket: ticket.id, default=None)
 
     def _only(self, index: dict[bytes, frozenset[int]], message: bytes | None) -> Ticket | None:
         """An id that articles of several tickets carry or name gives no match."""

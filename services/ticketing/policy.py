@@ -67,12 +67,13 @@ def effect(option: FollowUp, *, closed: bool, automatic: bool, reopen: bool) -> 
     return Effect.REOPEN if reopen else Effect.ADD_ONLY
 
 
-def state_after(effect: Effect, state: str, wanted: str) -> str:
+def state_after(effect: Effect, state: str, wanted: str, *, named: bool = False) -> str:
     """The ticket's state after the article. `wanted` is the plan's, empty keeps. A new ticket stays new until
-    somebody works on it; of a closed one only a reopening changes the state."""
+    somebody works on it, unless a control header names its state; of a closed one only a reopening changes the
+    state."""
     if effect is Effect.REOPEN:
         opened = known_state(wanted, "open")
-        return "open" if is_closed(STATE_TYPES[opened]) else opened
-    if effect is Effect.ADD and wanted and STATE_TYPES.get(state) != "new":
+        return "open" if is_closed(STATE_TYPES[opened]) and not named else opened
+    if effect is Effect.ADD and wanted and (named or STATE_TYPES.get(state) != "new"):
         return known_state(wanted, state)
     return state

@@ -17,6 +17,7 @@ from services.ticketing import relay_store
 from services.ticketing.batch import Kept
 from services.ticketing.relay_store import Lead
 from services.ticketing.ticket_numbers import counted
+from shared.desk.model import Ticket
 from shared.events import ArticleFact, TicketCreated, UnknownFact
 from shared.kafka.reader import reading
 from shared.kafka.record import Record
@@ -30,23 +31,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recall:
-    """`system_id`: that of the desk in use."""
+    """`settings`: how the desk in use makes numbers."""
 
     kafka: str
     prefix: str
-    system_id: Callable[[], str]
+    settings: Callable[[], Ticket]
 
     async def __call__(self, connection: Connection, lead: Lead, progress: Callable[[], None]) -> Lead:
         """Compares the database with the topic and reads what it does not know. Raises Transient or asyncpg errors;
         it then has to be called again, and goes on where it was."""
         known = await relay_store.positions(connection)
-        system_id = self.system_id()
+        settings = self.settings()
         async with reading(self.kafka, self.prefix, EVENTS) as reader:
             events = 0
             async for records in reader.since(known):
                 names = {name.event_id: name for name in map(kept_of, records) if name}.values()
                 reached = {records[-1].partition: records[-1].offset + 1}
-                lead = await relay_store.keep(connection, lead, names, counters(names, system_id), reached)
+                lead = await relay_store.keep(connection, lead, names, counters(names, settings), reached)
                 events += len(records)
                 progress()
             # a topic that was made anew ends before the place that is remembered of the old one
@@ -77,9 +78,9 @@ def kept_of(record: Record) -> Kept | None:
     )
 
 
-def counters(names: Iterable[Kept], system_id: str) -> list[tuple[date, str, int]]:
+def counters(names: Iterable[Kept], settings: Ticket) -> list[tuple[date, str, int]]:
     """Day, system id and the highest count among these numbers."""
     highest: dict[date, int] = {}
-    for day, counter in filter(None, (counted(name.number, system_id) for name in names)):
+    for day, counter in filter(None, (counted(name.number, settings) for name in names)):
         highest[day] = max(counter, highest.get(day, 0))
-    return [(day, system_id, counter) for day, counter in highest.items()]
+    return [(day, settings.system_id, counter) for day, counter in highest.items()]

@@ -27,10 +27,11 @@ from services.ticketing.batch import (
 from services.ticketing.facts import added, created, oversize, rejected
 from services.ticketing.known import LATE_PARENT, Known, Named
 from services.ticketing.policy import Effect
-from services.ticketing.ticket_numbers import ticket_number
+from services.ticketing.ticket_fields import changed, of_new
+from services.ticketing.ticket_numbers import number_of
 from shared import subjects
 from shared.desk.model import Desk, Queue
-from shared.events import Action, Fact, NewTicketPlan
+from shared.events import Action, Fact, FollowUpPlan, NewTicketPlan
 
 _LONGEST_ADDRESS = 320  # RFC 5321 section 4.5.3.1: 64 + 1 + 255; a longer one fits no index
 _MOST_RECIPIENTS = 50
@@ -195,30 +196,29 @@ class _Fold:
         title = way.names.title if way.names else plan.title
         if way.follows is not None:
             title = subjects.clean(title, way.follows.number, self._desk.ticket)
-        state = policy.known_state(plan.state, "new")
+        fields, notes = of_new(plan, self._desk)
         ticket_id, number, key = self._names(mail, way.names)
         founder = self._known.founder(way.names) if way.names else None
         ticket = Ticket(
             id=ticket_id,
             number=number,
             queue=queue,
-            state=state,
-            state_type=policy.STATE_TYPES[state],
-            lock=plan.lock,
             title=title,
             sequence=1,
-            priority=plan.priority,
             customer_user=founder.sender if founder else plan.customer_user,
             key=key,
+            **fields,
         )
         ticket.closed_at = self._moment if policy.is_closed(ticket.state_type) else None
         self.out.created.append(ticket)
         self._created.add(ticket.id)
         self._known.add_ticket(ticket)
-        article = self._article(mail, ticket)
-        self._note(article, "NewTicket", f"New ticket {ticket.number} in {queue}, state {state}.")
+        article = self._article(mail, ticket, plan)
+        self._note(article, "NewTicket", f"New ticket {ticket.number} in {queue}, state {ticket.state}.")
         self._note(article, "EmailCustomer", f"Mail of account {mail.event.account} added.")
         self._explain(article, way, mail, queue)
+        for note in notes:
+            self._note(article, *note)
         if founder is None or mail.sender == founder.sender:
             self._take_part(mail, ticket)
         fact = created(mail, ticket, article.id, self._moment, follows=way.follows, claims=way.claims)
@@ -231,7 +231,7 @@ class _Fold:
         if names is not None and self._known.free(names):
             return names.ticket_id, names.number, names.ticket_key
         self.out.counter += 1
-        number = ticket_number(self._day, self._desk.ticket.system_id, self.out.counter)
+        number = number_of(self._desk.ticket, self._day, self.out.counter)
         taken = self._known.with_key(mail.ticket_key) is not None
         return next(self._ticket_ids), number, longer_key(mail) if taken else mail.ticket_key
 
@@ -251,11 +251,16 @@ class _Fold:
     # --- a follow-up ------------------------------------------------------------------------------------------
 
     def _join(self, mail: Mail, way: Join) -> Article:
-        ticket = way.ticket
-        article = self._article(mail, ticket)
+        ticket, plan = way.ticket, mail.event.follow_up
+        article = self._article(mail, ticket, plan)
         ticket.sequence += 1
         self._note(article, "FollowUp", f"Follow-up to ticket {ticket.number}, found by {way.check}.")
-        self._set_state(article, ticket, policy.state_after(way.effect, ticket.state, mail.event.follow_up.state))
+        reopened = way.effect is Effect.REOPEN
+        wanted = (plan.state_closed or plan.state) if reopened else plan.state
+        self._set_state(article, ticket, policy.state_after(way.effect, ticket.state, wanted, named=plan.state_named))
+        if way.effect is not Effect.REJECT:
+            for note in changed(ticket, plan, self._desk, reopened=reopened):
+                self._note(article, *note)
         if way.by_participant:
             self._take_part(mail, ticket)
         if ticket.id not in self._created:
@@ -264,7 +269,6 @@ class _Fold:
         if way.effect is Effect.REJECT:
             fact, word = rejected(mail, ticket, article.id, self._moment, way.check), "follow_up_rejected"
         else:
-            reopened = way.effect is Effect.REOPEN
             fact, word = added(mail, ticket, article.id, self._moment, way.check, reopened=reopened), "article_added"
         self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
         self._claim(mail, word, queue=ticket.queue, ticket_id=ticket.id, article_id=article.id)
@@ -279,10 +283,11 @@ class _Fold:
 
     # --- rows of both -----------------------------------------------------------------------------------------
 
-    def _article(self, mail: Mail, ticket: Ticket) -> Article:
+    def _article(self, mail: Mail, ticket: Ticket, plan: NewTicketPlan | FollowUpPlan) -> Article:
         names = self._known.kept(mail)
         known = names is not None and self._known.free_article(names.article_id)
-        article = Article(names.article_id if names and known else next(self._article_ids), ticket.id, mail)
+        article_id = names.article_id if names and known else next(self._article_ids)
+        article = Article(article_id, ticket.id, mail, plan.sender_type, plan.visible)
         self.out.articles.append(article)
         self._known.add_article(article)
         return article

@@ -44,9 +44,16 @@ FROM ticketing.article_references WHERE message_id_hash = ANY ($1::bytea[]) GROU
 """
 _TICKETS = """
 SELECT id, number, queue, state, state_type, lock, title, event_sequence, priority, customer_user, closed_at,
-       coalesce(key, '')
-FROM ticketing.tickets WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) OR key = ANY ($3::text[])
+       coalesce(key, ''), owner, responsible, type, service, sla, customer_no, pending_until, dynamic_fields
+FROM ticketing.tickets
+WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) OR key = ANY ($3::text[])
 ORDER BY id FOR NO KEY UPDATE
+"""
+# the newest one that is open: another system may give its numbers anew
+_BY_FIELD = """
+SELECT max(t.id) FROM unnest($1::jsonb[]) AS w (wanted)
+JOIN ticketing.tickets t ON t.dynamic_fields @> w.wanted AND t.dynamic_fields <> '{}'
+WHERE t.state_type NOT IN ('closed', 'merged', 'removed') GROUP BY w.wanted
 """
 _PARTICIPANTS = """
 SELECT ticket_id, address FROM ticketing.participants
@@ -68,9 +75,14 @@ _COUNT = "UPDATE ticketing.ticket_counter SET counter = $3 WHERE day = $1 AND sy
 _CHANGE = """
 UPDATE ticketing.tickets t
 SET state = c.state, state_type = c.state_type, closed_at = c.closed_at, event_sequence = c.event_sequence,
-    changed_at = $6
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
-     AS c (id, state, state_type, closed_at, event_sequence)
+    queue = c.queue, title = c.title, priority = c.priority, lock = c.lock, owner = c.owner,
+    responsible = c.responsible, type = c.type, service = c.service, sla = c.sla, pending_until = c.pending_until,
+    dynamic_fields = c.dynamic_fields, changed_at = $17
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[],
+            $16::jsonb[])
+     AS c (id, state, state_type, closed_at, event_sequence, queue, title, priority, lock, owner, responsible, type,
+           service, sla, pending_until, dynamic_fields)
 WHERE t.id = c.id
 """
 # the snapshot holds only those participants that the batch's mails name
@@ -102,7 +114,7 @@ SET action = excluded.action, reason = excluded.reason, kind = excluded.kind, tr
 # columns in the order of the rows below; what can conflict with nothing is copied, one COPY a table
 _COPIED = {
     "tickets": "id number queue state state_type priority lock title customer_user created_at changed_at closed_at "
-    "event_sequence key",
+    "event_sequence key owner responsible type service sla customer_no pending_until dynamic_fields",
     "articles": "id ticket_id direction sender_type visible kind from_name from_address recipients subject message_id "
     "message_id_hash in_reply_to reference_ids text reply_text html account original transport_key raw_sha256 "
     "received_at created_at",
@@ -134,7 +146,8 @@ class Batch:
         wanted += [Sought(key=mail.ticket_key) for mail in mails]
         wanted += [each for names in kept for each in (Sought(key=names.ticket_key), Sought(number=names.number))]
         ids = {names.ticket_id for names in kept}.union(
-            *(tickets for tickets in (*carriers.values(), *namers.values()) if len(tickets) == 1)
+            await self._by_field(wanted),
+            *(tickets for tickets in (*carriers.values(), *namers.values()) if len(tickets) == 1),
         )
         tickets = await self._tickets(wanted, ids)
         participants: dict[int, set[str]] = defaultdict(set)
@@ -174,6 +187,10 @@ class Batch:
     async def _existing(self, kept: Sequence[Kept]) -> frozenset[int]:
         ids = [names.article_id for names in kept]
         return frozenset(row["id"] for row in await self._connection.fetch(_EXISTING, ids)) if ids else frozenset()
+
+    async def _by_field(self, wanted: Sequence[Sought]) -> list[int]:
+        fields = [dict([each.field]) for each in wanted if each.field]
+        return [row[0] for row in await self._connection.fetch(_BY_FIELD, fields)] if fields else []
 
     async def _tickets(self, wanted: Sequence[Sought], ids: Collection[int]) -> list[Ticket]:
         numbers = {each.number for each in wanted if each.number}
@@ -264,11 +281,36 @@ def _ticket(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:
         ticket.closed_at,
         ticket.sequence,
         ticket.key,
+        ticket.owner,
+        ticket.responsible,
+        ticket.type,
+        ticket.service,
+        ticket.sla,
+        ticket.customer_no,
+        ticket.pending_until,
+        ticket.dynamic_fields,
     )
 
 
 def _change(ticket: Ticket) -> tuple[Any, ...]:
-    return ticket.id, ticket.state, ticket.state_type, ticket.closed_at, ticket.sequence
+    return (
+        ticket.id,
+        ticket.state,
+        ticket.state_type,
+        ticket.closed_at,
+        ticket.sequence,
+        ticket.queue,
+        ticket.title,
+        ticket.priority,
+        ticket.lock,
+        ticket.owner,
+        ticket.responsible,
+        ticket.type,
+        ticket.service,
+        ticket.sla,
+        ticket.pending_until,
+        ticket.dynamic_fields,
+    )
 
 
 def _article(article: Article, moment: datetime) -> tuple[Any, ...]:
@@ -278,8 +320,8 @@ def _article(article: Article, moment: datetime) -> tuple[Any, ...]:
         article.id,
         article.ticket_id,
         "incoming",
-        "customer",
-        True,
+        article.sender_type,
+        article.visible,
         event.classification.kind,
         event.sender.name,
         event.sender.address,

@@ -141,3 +141,10 @@ def test_a_hostile_subject_costs_little() -> None:
 def test_no_more_than_ten_numbers_are_candidates() -> None:
     many = " ".join(f"Ticket#20261124100{n:05d}" for n in range(30))
     assert len(find_numbers(many, DEFAULT)) == 10
+
+
+def test_ligero_9_every_number_goes_where_the_desk_says_so() -> None:
+    other = "2026112410000012"
+    subject = f"Re: [Ticket#{other}] [Ticket#2004040510440485] Oi"
+    assert clean(subject, "2004040510440485", Ticket()) == f"[Ticket#{other}] Oi"
+    assert clean(subject, "2004040510440485", Ticket(subject_clean_all_numbers=True)) == "Oi"

@@ -8,7 +8,7 @@ import pytest
 from services.ticketing.handlers import DeadLetterHandler, decoded
 from services.ticketing.queries import conversation
 from services.ticketing.ticket_numbers import ticket_number
-from shared.events import AttachmentInfo, Candidate, Check, DeadLetter, MailDispatched
+from shared.events import AttachmentInfo, Candidate, Check, DeadLetter, FollowUpPlan, MailDispatched, NewTicketPlan
 from shared.failures import NewerWriter, Permanent
 from shared.kafka.policy import Policy
 from shared.kafka.record import Record
@@ -16,7 +16,7 @@ from shared.postgres import Pool, load_offsets
 from shared.topics import DEAD_LETTERS, DISPATCHED
 from shared.wire import encode_dead_letter
 from tests.integration.ticketing.situations import batch, contents, handler, people, record, settling
-from tests.unit.ticketing.mails import MALLORY, dispatched
+from tests.unit.ticketing.mails import MALLORY, RECEIVED, dispatched
 
 
 @pytest.fixture(autouse=True)
@@ -179,3 +179,20 @@ def test_what_a_newer_writer_says_waits_and_what_nobody_says_is_set_aside(
     assert old in good.value
     with pytest.raises(error):
         decoded(0, good._replace(value=good.value.replace(old, new, 1)))
+
+
+async def test_what_a_plan_says_of_fields_is_kept_and_found_again(pool: Pool, tmp_path: Path) -> None:
+    handle = handler(pool, tmp_path)
+    plan = NewTicketPlan("suporte", "T", type="Incidente", customer_no="7", dynamic_fields={"Alarme": "812", "B": "é"})
+    await handle(batch([dispatched("m", new=plan), dispatched("other")]))
+    reply = FollowUpPlan(priority="4 high", pending_until=RECEIVED, dynamic_fields={"B": "2"})
+    named = [Candidate(Check.EXTERNAL_NUMBER, "Alarme=812")]
+    await handle(batch([dispatched("r", follow_up=reply, candidates=named)], first=2))
+    rows = await pool.fetch("SELECT * FROM ticketing.tickets ORDER BY id")
+    assert len(rows) == 2
+    ticket = rows[0]
+    assert (ticket["type"], ticket["customer_no"], ticket["priority"]) == ("Incidente", "7", "4 high")
+    assert ticket["dynamic_fields"] == {"Alarme": "812", "B": "2"}
+    assert ticket["pending_until"] == RECEIVED
+    assert rows[1]["dynamic_fields"] == {}
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.articles WHERE ticket_id = $1", ticket["id"]) == 2

@@ -25,6 +25,7 @@ from services.ticketing.outbox import Relay
 from services.ticketing.recall import Recall
 from services.ticketing.relay_store import NotCompared
 from shared import message_ids
+from shared.desk.model import Ticket as TicketNumbers
 from shared.desk.watch import DeskWatch
 from shared.events import Candidate, Check, MailDispatched
 from shared.kafka.admin import apply_topics
@@ -60,7 +61,7 @@ class Installation:
     async def running(self) -> AsyncIterator[None]:
         self.ticketing = await create_pool(self.dsn, "ticketing")
         self.mailer = await create_pool(self.dsn, "mailer")
-        recall = Recall(self.servers.kafka, self.prefix, lambda: "10")
+        recall = Recall(self.servers.kafka, self.prefix, TicketNumbers)
         self.relay = Relay(self.dsn, "ticketing-0", self.producer, recall)
         task = asyncio.create_task(self.relay.run())
         try:

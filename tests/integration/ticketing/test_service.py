@@ -13,6 +13,7 @@ from ops.stack.settings import free_ports
 from services.ticketing.app import serve
 from services.ticketing.outbox import Relay
 from services.ticketing.recall import Recall
+from shared.desk.model import Ticket as TicketNumbers
 from shared.events import MailDispatched, TicketCreated
 from shared.failures import Transient
 from shared.kafka.admin import apply_topics
@@ -57,7 +58,7 @@ async def producer(servers: Servers, prefix: str) -> AsyncIterator[Producer]:
 
 
 def relay_of(servers: Servers, prefix: str, dsn: str, producer: Producer, holder: str = "relay") -> Relay:
-    return Relay(dsn, holder, producer, Recall(servers.kafka, prefix, lambda: "10"))
+    return Relay(dsn, holder, producer, Recall(servers.kafka, prefix, TicketNumbers))
 
 
 async def leads(pool: Pool) -> bool:

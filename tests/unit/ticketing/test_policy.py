@@ -79,3 +79,10 @@ def test_the_state_after_a_follow_up(what: Effect, state: str, wanted: str, afte
 def test_removed_and_closed_tickets_are_closed() -> None:
     closed = {state for state, kind in STATE_TYPES.items() if is_closed(kind)}
     assert closed == {"closed successful", "closed unsuccessful", "removed"}
+
+
+def test_ligero_6_1_a_state_that_a_header_names_is_taken_also_by_a_new_ticket_and_a_closed_one() -> None:
+    assert state_after(Effect.ADD, "new", "open", named=True) == "open"
+    assert state_after(Effect.ADD, "new", "open") == "new"
+    assert state_after(Effect.REOPEN, "closed successful", "closed unsuccessful", named=True) == "closed unsuccessful"
+    assert state_after(Effect.ADD_ONLY, "open", "closed successful", named=True) == "open"

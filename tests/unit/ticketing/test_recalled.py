@@ -8,6 +8,7 @@ import pytest
 from services.ticketing.batch import Kept, Settlement, Snapshot, mail_of
 from services.ticketing.recall import counters, kept_of
 from shared.desk.model import Desk, Queue, SystemAddress
+from shared.desk.model import Ticket as TicketNumbers
 from shared.events import Candidate, Check, MailDispatched
 from shared.kafka.record import Record
 from shared.topics import EVENTS
@@ -158,9 +159,9 @@ def test_what_is_no_fact_of_a_ticket_gives_no_names() -> None:
 
 def test_the_counter_goes_on_beyond_the_highest_number_of_each_day() -> None:
     names = published(settled(list(CONVERSATION), Snapshot(counter=40)))
-    [(day, system_id, counter)] = counters(names, "10")
+    [(day, system_id, counter)] = counters(names, TicketNumbers())
     assert (day.isoformat(), system_id, counter) == ("2026-03-02", "10", 43)
-    assert counters(names, "11") == [], "numbers of another system"
+    assert counters(names, TicketNumbers(system_id="11")) == [], "numbers of another system"
 
 
 def events(mails: Sequence[MailDispatched]) -> list[str]:
