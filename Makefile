@@ -45,6 +45,9 @@ check: .venv/.dev ## lint, types, boundaries, unit and contract tests; Python on
 manifests: .venv/.dev ## render and judge the deployment files; a real API server takes them (needs kubectl, Go)
 	@tools="$$(tools/kube.sh)" || { status=$$?; [ $$status = 69 ] || exit $$status; \
 	  echo "not run: tests/manifests/test_api_server.py"; without=--ignore=tests/manifests/test_api_server.py; }; \
+	tools/debian.sh promtool=prometheus >/dev/null || command -v promtool >/dev/null || { \
+	  echo "not run: tests/manifests/test_alerts.py (promtool)"; \
+	  without="$$without --ignore=tests/manifests/test_alerts.py"; }; \
 	command -v go >/dev/null || { echo "not run: tests/manifests/test_schemas.py (go brings the schemas)"; \
 	  without="$$without --ignore=tests/manifests/test_schemas.py"; }; \
 	PATH="$$PATH:$(TOOLS)" $(PY) -m pytest -q tests/manifests $$without
@@ -60,7 +63,7 @@ release: .venv/.dev image ## wheel, image, SBOM and checksums in dist/
 
 ##@ Look closer
 mutants: .venv/.dev ## take each protection of tests/mutations.toml out: a test must fail (ONLY="words" for a part)
-	@$(PY) -m tests.mutants $(ONLY)
+	@PATH="$$PATH:$(TOOLS)" $(PY) -m tests.mutants $(ONLY)
 
 bench: .venv/.dev ## mails per second and CPU per mail through the whole path (N=20000 RUNS=3)
 	@$(PY) -m bench.path $(or $(N),20000) $(or $(RUNS),3)

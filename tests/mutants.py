@@ -28,7 +28,7 @@ from tests.servers import Owner
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tests/mutations.toml"
 RESULT = ROOT / "var/mutants.json"
-SERVERLESS = ("tests/unit/", "tests/contract/")
+SERVERLESS = ("tests/unit/", "tests/contract/", "tests/manifests/test_alerts.py")
 ONE_RUN_SECONDS = 900
 _later = count(1)
 
