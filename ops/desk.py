@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+import yaml
 
+from ops.desk_import import imported
 from shared.desk import checks
 from shared.desk.findings import DeskError, Finding
 from shared.desk.load import LoadedDesk, load_desk
@@ -82,6 +84,26 @@ def _summary(loaded: LoadedDesk) -> str:
     }
     counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
     return f"the desk can be used ({counts}; sha256 {loaded.sha256[:12]})"
+
+
+@desk.command("import")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def import_filters(path: Path) -> None:
+    """Turn PostMaster filters, exported from OTRS, Znuny or Ligero as YAML, into the section `filters` of a desk.
+
+    The section goes to stdout, what could not be taken over to stderr; status 1 where anything could not.
+    """
+    try:
+        found = imported(yaml.safe_load(path.read_bytes()))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        click.echo(f"{path}: {' '.join(str(error).split())[:300]}", err=True)
+        raise SystemExit(WRONG_CONFIGURATION) from None
+    click.echo(yaml.safe_dump({"filters": found.filters}, allow_unicode=True, sort_keys=False, width=120), nl=False)
+    for sentence in found.left:
+        click.echo(f"{path}: {sentence}", err=True)
+    click.echo(f"{len(found.filters)} filters taken over, {len(found.left)} remarks", err=True)
+    if found.left:
+        raise SystemExit(1)
 
 
 @desk.command()
