@@ -82,6 +82,7 @@ async def measure(dsn: str, server: psutil.Process, batches: int, size: int) -> 
             "INSERT INTO ticketing.relay (holder, epoch, until, lineage) "
             "VALUES ('bench', 1, 'infinity', ticketing.lineage())"
         )
+        await pool.execute("INSERT INTO ticketing.offsets VALUES ($1, 0, 0)", DISPATCHED)
         handle = MailHandler(pool, DeskWatch(path), lambda: None)
         cpu = wall = 0.0
         server_before = 0.0

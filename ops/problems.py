@@ -30,6 +30,7 @@ class Stored:
     outbound: Sequence[Row] = ()
     outbox: Row = field(default_factory=lambda: {"pending": 0, "oldest": None})
     letters: Sequence[Row] = ()
+    gaps: Sequence[Row] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def problems(facts: Facts, now: datetime) -> list[Problem]:
         found += _outbox(facts.stored.outbox, now)
         found += [problem for row in facts.stored.outbound for problem in _outbound(row, now)]
         found += [_letters(row, now) for row in facts.stored.letters]
+        found += [_gap(row, now) for row in facts.stored.gaps]
     return found
 
 
@@ -72,7 +74,7 @@ def _group(group: GroupState, now: datetime) -> Iterator[Problem]:
         what = f"nobody reads, {waiting}" if group.lag else f"nobody reads {group.topic}"
         yield Problem(about, f"{what}: is {service_of(group.group)} running?", "CarteiroMetricsAbsent")
     elif group.oldest is not None and now - group.oldest > STUCK:
-        yield Problem(about, f"{waiting}, the oldest for {_for(group.oldest, now)}", "CarteiroFuseOpen")
+        yield Problem(about, f"{waiting}, the oldest for {_for(group.oldest, now)}", "CarteiroPartitionWaits")
 
 
 def service_of(group: str) -> str:
@@ -100,6 +102,13 @@ def _letters(row: Row, now: datetime) -> Problem:
     number = "1 waits" if row["letters"] == 1 else f"{row['letters']} wait"
     sentence = f"{number} for a decision ({row['reason']}), the oldest for {_for(row['oldest'], now)}"
     return Problem(f"dead letters of {row['topic']}", sentence, "CarteiroDeadLettersPresent")
+
+
+def _gap(row: Row, now: datetime) -> Problem:
+    what = "had expired before they were read" if row["reason"] == "expired" else "went with the topic's end"
+    number = "1 record" if row["records"] == 1 else f"{row['records']} records"
+    sentence = f"{number} {what}, noticed {_for(row['noticed'], now)} ago"
+    return Problem(f"topic {row['topic']}", sentence, "CarteiroRecordsMissing")
 
 
 def _for(since: datetime | None, now: datetime) -> str:

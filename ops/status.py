@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "outbound": ("mail to be sent", ("account", "state", "mails", "oldest", "due")),
     "outbox": ("events to be published", ("pending", "oldest")),
     "dead_letters": ("dead letters", ("topic", "reason", "letters", "oldest")),
+    "gaps": ("records that are missing", ("topic", "reason", "records", "noticed")),
 }
 
 
@@ -67,6 +68,7 @@ async def _stored(settings: Settings) -> Stored:
             outbound=await mailer.waiting(connection),
             outbox=await ticketing.outbox(connection),
             letters=await ticketing.open_letters(connection),
+            gaps=[*await ticketing.gaps(connection), *await mailer.gaps(connection)],
         )
 
 
@@ -80,6 +82,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, Row]]:
         yield from (("outbound", row) for row in facts.stored.outbound)
         yield "outbox", facts.stored.outbox
         yield from (("dead_letters", row) for row in facts.stored.letters)
+        yield from (("gaps", row) for row in facts.stored.gaps)
 
 
 def _reader(group: GroupState) -> dict[str, Any]:

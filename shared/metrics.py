@@ -70,7 +70,17 @@ position_lag = Gauge(
 )
 commits_refused = Counter("carteiro_consumer_commits_refused", "Offset commits the group refused.", ["topic", "group"])
 rewinds = Counter(
-    "carteiro_consumer_rewinds", "Partitions sought back because the database knew less than Kafka.", ["topic", "group"]
+    "carteiro_consumer_rewinds", "Partitions read again from an offset that had gone back.", ["topic", "group"]
+)
+gap_noticed = Gauge(
+    "carteiro_consumer_gap_timestamp_seconds",
+    "When it was last noticed that records had gone from the topic before they were read.",
+    ["topic", "group"],
+)
+waiting_since = Gauge(
+    "carteiro_consumer_waiting_timestamp_seconds",
+    "Since when the partition that waits longest has waited for its next record; 0: none waits.",
+    ["topic", "group"],
 )
 drains_exceeded = Counter(
     "carteiro_consumer_drains_exceeded", "Stops that did not wait for the batch in hand.", ["topic"]

@@ -1,11 +1,12 @@
-"""The door to PostgreSQL: pools with time-outs and the service's own role, offsets, and how errors read.
+"""The door to PostgreSQL: pools with time-outs and the service's own role, transactions, and how errors read.
 
 The log-in of the DSN is a member of the service's role (`carteiro_<service>`, made by the migrations); a session
 takes that role, so a service reaches its own schema and the published views only.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ else:
     Pool = asyncpg.Pool
 
 COMMAND_SECONDS = 30.0
+ACQUIRE_SECONDS = 15.0
 UNAVAILABLE = (
     OSError,
     TimeoutError,
@@ -92,24 +94,23 @@ def _value(data: bytes) -> Any:
     return msgspec.json.decode(data[1:])
 
 
-# Offsets stand in the batch's own transaction: what the database knows as done is done (schema.offsets).
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """A transaction on a connection of the pool. Raises asyncpg errors, and TimeoutError when none comes free.
 
-
-async def save_offsets(connection: Connection, schema: str, topic: str, offsets: Mapping[int, int]) -> None:
-    """Next offset per partition. Never moved back: a batch that comes again must not undo a later one."""
-    await connection.executemany(
-        f"INSERT INTO {schema}.offsets (topic, partition, next_offset) VALUES ($1, $2, $3) "  # noqa: S608  # our own schema name
-        "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset "
-        "WHERE offsets.next_offset < excluded.next_offset",
-        [(topic, partition, offset) for partition, offset in sorted(offsets.items())],
-    )
-
-
-async def load_offsets(pool: Pool, schema: str, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-    """Partition -> next offset, of those that are known."""
-    rows = await pool.fetch(
-        f"SELECT partition, next_offset FROM {schema}.offsets WHERE topic = $1 AND partition = ANY($2::int[])",  # noqa: S608
-        topic,
-        list(partitions),
-    )
-    return {row["partition"]: row["next_offset"] for row in rows}
+    A server that hangs answers a rollback as little as the statement before it: the connection is dropped instead,
+    or whoever gave up would wait for as long again.
+    """
+    async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+        begun = connection.transaction()
+        await begun.start()
+        try:
+            yield connection
+        except (TimeoutError, asyncio.CancelledError):
+            connection.terminate()
+            raise
+        except BaseException:
+            if not connection.is_closed():
+                await begun.rollback()
+            raise
+        await begun.commit()

@@ -26,6 +26,7 @@ async def serve(process: Process) -> None:
     handler = Handler(desk, keys, originals, producer, worker)
     sink = dead_letter_sink(producer, _NAME)
     consumer = Consumer(_NAME, settings, handler.handle, sink, origin_of, process.stop, process.fatal)
+    handler.progress = consumer.batches.progress
     try:
         await process.consume(consumer)
         await process.stop.wait()

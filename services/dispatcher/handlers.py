@@ -1,7 +1,7 @@
 """A batch of raw mails becomes a batch of decisions: decode, keep the originals, decide, publish."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from services.dispatcher.bounces import Aside
@@ -31,13 +31,20 @@ class Handler:
     """Decisions of a batch that comes again differ in nothing but where the original is; ticketing takes the first."""
 
     def __init__(
-        self, desk: DeskWatch, keys: Sequence[bytes], originals: Originals, producer: Producer, worker: Worker
+        self,
+        desk: DeskWatch,
+        keys: Sequence[bytes],
+        originals: Originals,
+        producer: Producer,
+        worker: Worker,
     ) -> None:
         self._desk = desk
         self._keys = keys
         self._originals = originals
         self._producer = producer
         self._worker = worker
+        self.progress: Callable[[], None] = lambda: None
+        """Called with each dear mail: a batch of them takes long, and hangs not."""
         self._kept: tuple[list[str], list[Reference]] = ([], [])
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -102,6 +109,7 @@ class Handler:
         if not dear(mail.raw):
             with suppress(Aside):
                 return _dispatched(mail, reference, setting)
+        self.progress()
         try:
             return await self._worker.run(dispatch, mail, reference, setting._replace(alone=True))
         except Killed as killed:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 
 from services.mailer.handlers import Handler, origin_of
-from services.mailer.queue_store import QueueStore
+from services.mailer.queue_store import SCHEMA, QueueStore
 from services.mailer.sending import Sending
 from shared import message_ids
 from shared.kafka.consumer import Consumer
 from shared.kafka.dead_letters import dead_letter_sink
 from shared.kafka.producer import Producer
+from shared.kafka.stored_offsets import StoredOffsets
 from shared.process import Misconfigured, Process
-from shared.topics import DEAD_LETTERS, EVENTS
+from shared.topics import DEAD_LETTERS, EVENTS, GROUPS
 
 
 async def serve(process: Process) -> None:
@@ -38,7 +39,7 @@ async def serve(process: Process) -> None:
         origin_of,
         process.stop,
         process.fatal,
-        stored_offsets=partial(store.stored_offsets, EVENTS),
+        StoredOffsets(pool, SCHEMA, EVENTS, GROUPS["mailer"][0]),
     )
     process.health.alive["mailer sending"] = lambda: sending.last_progress
     sent = asyncio.create_task(sending.run(process.stop), name="sending")

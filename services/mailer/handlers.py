@@ -23,7 +23,6 @@ from shared.desk.load import LoadedDesk
 from shared.desk.watch import DeskWatch
 from shared.events import ArticleFact, MailOversize, UnknownFact
 from shared.failures import NewerWriter, Permanent
-from shared.kafka.consumer import next_offsets
 from shared.kafka.record import Record
 from shared.logs import fields
 from shared.topics import EVENTS
@@ -63,6 +62,7 @@ class Handler:
         with self.doors.reserved() as room:
             claimed_since = boottime()
             async with self.store.batch() as batch:
+                await batch.take_offsets(EVENTS, records)
                 fresh = await batch.claim(facts)
                 drafts = [draft for draft in drafts if draft.plan.event_id in fresh]
                 plans = [plan for plan in plans if plan.event_id in fresh]
@@ -72,7 +72,6 @@ class Handler:
                 rows = rows_of(zip(drafts, verdicts, strict=True), iter(ids), desk.desk, birth)
                 await batch.enqueue(rows)
                 await batch.save_counts(known.counts)
-                await batch.save_offsets(EVENTS, next_offsets(records))
             self.doors.hand_over(born_claimed(rows, claimed_since))
         self.doors.wake()
         _count(rows, verdicts, skipped)

@@ -28,3 +28,14 @@ GROUP BY account, state ORDER BY account, state
 async def waiting(connection: Connection) -> list[Row]:
     """Mails not sent yet, by outbound account and state; `due`: when the next of them is tried."""
     return [dict(record) for record in await connection.fetch(_WAITING)]
+
+
+_GAPS = """
+SELECT topic, reason, sum(last_offset - first_offset)::bigint AS records, max(noticed_at) AS noticed
+FROM mailer.gaps WHERE noticed_at > now() - interval '7 days' GROUP BY topic, reason ORDER BY topic, reason
+"""
+
+
+async def gaps(connection: Connection) -> list[Row]:
+    """Records that had gone from a topic before they were read, noticed in the last seven days."""
+    return [dict(record) for record in await connection.fetch(_GAPS)]

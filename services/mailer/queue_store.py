@@ -17,7 +17,9 @@ from services.mailer.plans import Birth, Outbound
 from services.mailer.states import Step
 from shared.clock import boottime
 from shared.failures import Transient
-from shared.postgres import UNAVAILABLE, Connection, Pool, load_offsets, save_offsets
+from shared.kafka.record import Record
+from shared.kafka.stored_offsets import take_offsets
+from shared.postgres import UNAVAILABLE, Connection, Pool, transaction
 
 SCHEMA = "mailer"
 CLAIM = timedelta(minutes=15)
@@ -123,8 +125,9 @@ class Batch:
             "outbound", schema_name=SCHEMA, columns=Outbound._fields, records=rows
         )
 
-    async def save_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
-        await save_offsets(self.connection, SCHEMA, topic, offsets)
+    async def take_offsets(self, topic: str, records: Sequence[Record]) -> None:
+        """Raises Elsewhere when the records do not begin where their partitions stand."""
+        await take_offsets(self.connection, SCHEMA, topic, records)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class QueueStore:
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[Batch]:
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
             yield Batch(connection, self.holder)
 
     @asynccontextmanager
@@ -148,9 +151,6 @@ class QueueStore:
                 yield connection
         except UNAVAILABLE as error:
             raise StoreUnavailable(f"{type(error).__name__} {getattr(error, 'sqlstate', '')}".strip()) from error
-
-    async def stored_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-        return await load_offsets(self.pool, SCHEMA, topic, partitions)
 
     # "sending" is committed before the server sees a byte; skip locked: two mailers share the queue; now() and not
     # clock_timestamp(), which is no condition that an index can have: it read every deferred mail

@@ -7,7 +7,7 @@ by themselves when it comes.
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.ticketing import dead_letter_store
@@ -17,13 +17,14 @@ from services.ticketing.recall import Recall
 from shared import metrics
 from shared.failures import describe
 from shared.kafka.admin import differences
+from shared.kafka.batches import Handle
 from shared.kafka.consumer import Consumer
 from shared.kafka.dead_letters import dead_letter_sink
-from shared.kafka.policy import Handle
 from shared.kafka.producer import Producer
 from shared.kafka.record import Record
+from shared.kafka.stored_offsets import StoredOffsets
 from shared.logs import fields
-from shared.postgres import UNAVAILABLE, Pool, load_offsets, save_offsets
+from shared.postgres import UNAVAILABLE, Pool
 from shared.process import Process
 from shared.topics import DEAD_LETTERS, DISPATCHED, EVENTS, GROUPS
 
@@ -112,27 +113,16 @@ class _Service:
             raise _TopicsDiffer("; ".join(map(str, wrong)))
 
     def _consumer(self, name: str, handle: Handle, origin: Callable[[Record], str]) -> Consumer:
-        topic = GROUPS[name][1]
-        sink = dead_letter_sink(self.producer, "ticketing")
-
-        async def set_aside(record: Record, error: BaseException) -> None:
-            await sink(record, error)
-            # done with: else the consumer would take the database for an older copy and read it again
-            async with self.pool.acquire() as connection:
-                await save_offsets(connection, "ticketing", topic, {record.partition: record.offset + 1})
-
-        async def stored(partitions: Sequence[int]) -> Mapping[int, int]:
-            return await load_offsets(self.pool, "ticketing", topic, partitions)
-
+        group, topic = GROUPS[name]
         return Consumer(
             name,
             self.process.settings,
             handle,
-            set_aside,
+            dead_letter_sink(self.producer, "ticketing"),
             origin,
             self.process.stop,
             self.process.fatal,
-            stored_offsets=stored,
+            StoredOffsets(self.pool, "ticketing", topic, group),
         )
 
 

@@ -17,11 +17,11 @@ from shared.desk.model import Desk
 from shared.desk.watch import DeskWatch
 from shared.events import Action, DeadLetter
 from shared.failures import NewerWriter, Permanent
-from shared.kafka.consumer import next_offsets
 from shared.kafka.dead_letters import dead_letter_of
 from shared.kafka.record import Record
+from shared.kafka.stored_offsets import take_offsets
 from shared.logs import fields
-from shared.postgres import Pool, save_offsets
+from shared.postgres import Pool, transaction
 from shared.topics import DEAD_LETTERS, DISPATCHED
 from shared.wire import decode_dead_letter, decode_dispatched, of_newer_writer
 
@@ -44,13 +44,13 @@ class MailHandler:
         desk = await self._desk_for(mails)
         system_id = desk.ticket.system_id
         async with store.batch(self.pool) as batch:
+            await batch.take_offsets(DISPATCHED, records)
             moment = now()  # under the lock: the day of the numbers must not go back
             day = counting_day(desk.ticket, moment, desk.zone)
             snapshot = await batch.load(mails, day, system_id)
             settled = settle(mails, snapshot, desk, moment, day)
             await batch.save(settled, day, system_id, moment)
             await batch.save_letters([(_letter(records[m.position], m), m) for m in settled.quarantined], moment)
-            await batch.save_offsets(DISPATCHED, next_offsets(records))
         self.wake()
         _count(settled)
         metrics.stage_duration.labels("store").observe(monotonic() - began)
@@ -73,9 +73,9 @@ class DeadLetterHandler:
     async def __call__(self, records: Sequence[Record]) -> None:
         moment = now()
         rows = [dead_letter_store.row(_received_letter(record), moment) for record in records]
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
+            await take_offsets(connection, "ticketing", DEAD_LETTERS, records)
             await dead_letter_store.insert(connection, rows)
-            await save_offsets(connection, "ticketing", DEAD_LETTERS, next_offsets(records))
 
 
 def decoded(position: int, record: Record) -> Mail:

@@ -92,6 +92,17 @@ async def outbox(connection: Connection) -> Row:
     return _rows(await connection.fetch(_OUTBOX))[0]
 
 
+_GAPS = """
+SELECT topic, reason, sum(last_offset - first_offset)::bigint AS records, max(noticed_at) AS noticed
+FROM ticketing.gaps WHERE noticed_at > now() - interval '7 days' GROUP BY topic, reason ORDER BY topic, reason
+"""
+
+
+async def gaps(connection: Connection) -> list[Row]:
+    """Records that had gone from a topic before they were read, noticed in the last seven days."""
+    return [dict(record) for record in await connection.fetch(_GAPS)]
+
+
 _OPEN_LETTERS = """
 SELECT origin_topic AS topic, reason, count(*) AS letters, min(received_at) AS oldest
 FROM ticketing.dead_letters WHERE state = 'open' GROUP BY 1, 2 ORDER BY 1, 2

@@ -5,7 +5,7 @@ tickets themselves cannot deadlock with a batch.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +14,9 @@ from services.ticketing import dead_letter_store
 from services.ticketing.batch import Article, Claim, Kept, Mail, Settlement, Snapshot, Sought, Ticket, sought
 from services.ticketing.relay_store import BATCH_LOCK, must_be_compared
 from shared.events import DeadLetter
-from shared.postgres import Connection, Pool, save_offsets
+from shared.kafka.record import Record
+from shared.kafka.stored_offsets import take_offsets
+from shared.postgres import Connection, Pool, transaction
 from shared.wire import encode_fact
 
 _SCHEMA = "ticketing"
@@ -236,8 +238,9 @@ class Batch:
         ]
         await dead_letter_store.insert(self._connection, rows)
 
-    async def save_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
-        await save_offsets(self._connection, _SCHEMA, topic, offsets)
+    async def take_offsets(self, topic: str, records: Sequence[Record]) -> None:
+        """Raises Elsewhere when the records do not begin where their partitions stand."""
+        await take_offsets(self._connection, _SCHEMA, topic, records)
 
     async def _copy(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
@@ -255,7 +258,7 @@ class Batch:
 async def batch(pool: Pool) -> AsyncIterator[Batch]:
     """A transaction under the lock that lets one batch settle at a time. Raises asyncpg errors; nothing is then
     written. A lock that does not come within two seconds is one of them (55P03). Raises NotCompared too."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with transaction(pool) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", BATCH_LOCK)
         yield Batch(connection, names_kept=await must_be_compared(connection))
 

@@ -1,15 +1,14 @@
 """One constructor for every consumer. FastStream's defaults lose mail; what keeps it stands here, once.
 
-A batch handler around the failure policy, an explicit group, `earliest`, negative acknowledgement as the last
-net (the batch comes again), session and rebalance time-outs above the longest drain, and a listener that lets the
-batch in hand finish before partitions leave. `tests/integration/kafka` walks over all subscribers and asserts it.
+Batches for the failure policy (batches.py), an explicit group, `earliest`, negative acknowledgement as the last net
+(the batch comes again), session and rebalance time-outs above the longest drain, and a listener that lets the batch in
+hand finish before partitions leave. `tests/contract/test_subscribers.py` walks over all subscribers and asserts it.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,11 +16,13 @@ from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
+from faststream.message import AckStatus
 
 from shared import metrics
 from shared.clock import monotonic, now
-from shared.kafka.offsets import Rewind, StoredOffsets
-from shared.kafka.policy import FUSE_PAUSE_SECONDS, BatchFailed, Handle, Policy, SetAside
+from shared.failures import describe
+from shared.kafka.batches import Batches, Handle, SetAside
+from shared.kafka.offsets import Extent, Offsets, place, say_gaps
 from shared.kafka.record import Record
 from shared.logs import fields
 from shared.settings import Settings
@@ -35,7 +36,7 @@ SESSION_MS = 60_000
 DRAIN_SECONDS = 25.0
 GRACEFUL_SECONDS = 20.0
 COMMITS_REFUSED_LIMIT = 3
-AUDIT_SECONDS = 5.0
+MEASURE_SECONDS = 5.0
 
 
 class CommitsRefused(Exception):
@@ -44,9 +45,8 @@ class CommitsRefused(Exception):
 
 @dataclass
 class Consumer:
-    """A subscriber of one topic. `stored_offsets`: where the database is the truth about what is done; on
-    assignment, and when it knows less than the consumer, the partitions are sought back to it.
-    `on_fatal` is called once when the process should end."""
+    """A subscriber of one topic. `offsets`: where the database of the service says what is done; without one Kafka
+    does. `on_fatal` is called once when the process should end."""
 
     name: str
     settings: Settings
@@ -55,15 +55,24 @@ class Consumer:
     origin_of: Callable[[Record], str]
     stop: asyncio.Event
     on_fatal: Callable[[BaseException], None]
-    stored_offsets: StoredOffsets | None = None
+    offsets: Offsets | None = None
     max_records: int = MAX_RECORDS
     last_progress: float = field(default_factory=monotonic)
 
     def __post_init__(self) -> None:
         self.group, self.topic = GROUPS[self.name]
         prefix = self.settings.prefix
-        self.policy = Policy(self.topic, self.group, self.handle, self.set_aside, self.origin_of, self.stop)
-        self.policy.on_attempt(self._progress)
+        self.batches = Batches(
+            self.topic,
+            self.group,
+            self.handle,
+            self.set_aside,
+            self.origin_of,
+            self.offsets or CommittedOffsets(self),
+            self,
+            self.stop,
+            touch=self._progress,
+        )
         self.broker = KafkaBroker(
             self.settings.kafka,
             client_id=f"{prefix}carteiro-{self.name}",
@@ -92,19 +101,18 @@ class Consumer:
             title=self.name,
         )
         self.subscriber(self._on_batch)
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._refused: list[float] = []
-        self._batches = 0
-        stored = self.stored_offsets
-        self._rewind = Rewind(stored, self.topic, self.group) if stored is not None else None
+        self._seeks = self._seeks_at_fetch = 0
+        self._guessed: dict[int, int] = {}
+        self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Joins the group. Raises KafkaError or OSError when the broker cannot be reached."""
         await self.broker.start()
         self._watch_polls(self.consumer)
-        self._tasks.append(asyncio.create_task(self._audit(), name=f"{self.name}-audit"))
+        for task in (self._look, self._measure):
+            self._tasks.append(asyncio.create_task(task(), name=f"{self.name}{task.__name__}"))
 
     async def close(self) -> None:
         """Lets the batch in hand finish (bounded), commits, leaves. Never raises."""
@@ -138,38 +146,12 @@ class Consumer:
 
     async def _on_batch(self, message: KafkaMessage) -> None:
         self._progress()
+        seeks = self._seeks_at_fetch
         raw: Any = message.raw_message
-        records = [self._record(record) for record in raw]
-        self._idle.clear()
-        self._batches += 1
-        try:
-            starts = {self._tp(p): group[0].offset for p, group in _by_partition(records)}
-            if self._rewind is not None and await self._rewind.if_behind(self.consumer, starts):
-                return
-            await self.policy.run(records)
-            await self._commit(message)
-        except BatchFailed as failed:
-            log.warning(
-                "the batch comes again", extra=fields(action="batch_again", topic=self.topic, cause=str(failed))
-            )
-            if self.policy.fuse.open:
-                self._pause()
-            raise
-        finally:
-            self._idle.set()
-            self._progress()
-
-    async def _commit(self, message: KafkaMessage) -> None:
-        try:
-            await message.ack()
-        except KafkaError as error:
-            # most often the group went on without us: the batch comes again elsewhere, and is idempotent
-            metrics.commits_refused.labels(self.topic, self.group).inc()
-            now_ = monotonic()
-            self._refused = [at for at in self._refused if now_ - at < 60] + [now_]
-            if len(self._refused) >= COMMITS_REFUSED_LIMIT:
-                self.on_fatal(CommitsRefused(f"group {self.group} refused {len(self._refused)} commits in a minute"))
-            raise BatchFailed(f"commit refused: {type(error).__name__}") from error
+        await self.batches.run([self._record(record) for record in raw], stale=lambda: seeks != self._seeks)
+        message.committed = AckStatus.ACKED  # by the batch itself; FastStream's own commits whatever was read
+        self._progress()
+        self._woken.set()
 
     def _record(self, record: Any) -> Record:
         return Record(
@@ -182,61 +164,111 @@ class Consumer:
             record.timestamp,
         )
 
-    def _pause(self) -> None:
-        """The consumer stays a member; after a minute one record is tried (policy.py)."""
-        consumer = self.consumer
-        held = consumer.assignment()
-        consumer.pause(*held)
+    # --- what batches ask of the log --------------------------------------------------------------------------
 
-        async def resume() -> None:
-            try:
-                async with asyncio.timeout(FUSE_PAUSE_SECONDS):
-                    await self.stop.wait()
-            except TimeoutError:
-                consumer.resume(*(held & consumer.assignment()))
+    async def extents(self, partitions: Sequence[int]) -> Mapping[int, Extent]:
+        tps = [self.tp(partition) for partition in partitions]
+        beginnings = await self.consumer.beginning_offsets(tps)
+        ends = await self.consumer.end_offsets(tps)
+        return {tp.partition: Extent(beginnings[tp], ends[tp]) for tp in tps}
 
-        self._tasks.append(asyncio.create_task(resume(), name=f"{self.name}-fuse"))
+    def seek(self, partition: int, offset: int) -> None:
+        if self.tp(partition) in self.consumer.assignment():
+            self._seeks += 1
+            self.consumer.seek(self.tp(partition), offset)
 
-    # --- where to read from -----------------------------------------------------------------------------------
+    def pause(self, partitions: set[int]) -> None:
+        assigned, paused = self.consumer.assignment(), self.consumer.paused()
+        wanted = {tp for tp in assigned if tp.partition in partitions}
+        if wanted - paused:
+            self.consumer.pause(*(wanted - paused))
+        if paused - wanted:
+            self.consumer.resume(*(paused - wanted))
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """Raises KafkaError; refused for the third time within a minute, the process ends."""
+        assigned = self.consumer.assignment()
+        wanted = {self.tp(partition): offset for partition, offset in offsets.items() if self.tp(partition) in assigned}
+        if not wanted:
+            return
+        try:
+            await self.consumer.commit(wanted)
+        except KafkaError:
+            # most often the group went on without us: the batch comes again elsewhere, and is idempotent
+            metrics.commits_refused.labels(self.topic, self.group).inc()
+            now_ = monotonic()
+            self._refused = [at for at in self._refused if now_ - at < 60] + [now_]
+            if len(self._refused) >= COMMITS_REFUSED_LIMIT:
+                self.on_fatal(CommitsRefused(f"group {self.group} refused {len(self._refused)} commits in a minute"))
+            raise
+
+    def tp(self, partition: int) -> TopicPartition:
+        return TopicPartition(self.settings.prefix + self.topic, partition)
+
+    # --- membership -------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         self._assigned = True
         metrics.rebalances.labels(self.topic, self.group).inc()
         metrics.assigned_partitions.labels(self.topic, self.group).set(len(partitions))
-        if self._rewind is not None:
-            await self._rewind.on_assignment(self.consumer, partitions)
+        self._seeks += 1
+        self.batches.assign([tp.partition for tp in partitions])
+        self._woken.set()
 
-    async def revoked(self) -> None:
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._idle.wait()
-        except TimeoutError:
+    async def revoked(self, partitions: set[TopicPartition]) -> None:
+        if not await self.batches.leave(DRAIN_SECONDS):
             metrics.drains_exceeded.labels(self.topic).inc()
+        for tp in partitions:
+            self._forget_lag(tp.partition)
 
-    async def _audit(self) -> None:
-        """Every few seconds: lag for the metrics, and whether an idle consumer stands beyond the database."""
-        seen = -1
-        while not self.stop.is_set():
-            await asyncio.sleep(AUDIT_SECONDS)
+    # --- beside the batches -----------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        while True:
+            self._woken.clear()
+            seconds = await self.batches.look()
             try:
-                positions = {tp: await self.consumer.position(tp) for tp in self.consumer.assignment()}
-                self._export(positions)
-                # two looks without a batch between them: a batch on its way to the handler is no gap
-                if self._rewind is not None and positions and self._idle.is_set() and seen == self._batches:
-                    await self._rewind.if_behind(self.consumer, positions)
-                seen = self._batches
-            except Exception as error:  # noqa: BLE001  # whatever it is, the next look may pass; readiness says the rest
-                log.debug("audit failed", extra=fields(action="audit", cause=type(error).__name__))
+                async with asyncio.timeout(max(0.01, seconds)):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
 
-    def _export(self, positions: Mapping[TopicPartition, int]) -> None:
-        for tp, position in positions.items():
-            high = self.consumer.highwater(tp)
-            if high is not None:
-                labels = (self.topic, self.group, str(tp.partition))
-                metrics.position_lag.labels(*labels).set(max(0, high - position))
+    async def _measure(self) -> None:
+        """How far behind each partition is, whatever its batch waits for."""
+        ends: dict[TopicPartition, int] = {}
+        while True:
+            await asyncio.sleep(MEASURE_SECONDS)
+            assigned = self.consumer.assignment()
+            try:
+                async with asyncio.timeout(MEASURE_SECONDS):
+                    ends |= await self.consumer.end_offsets(list(assigned))
+                    await self._guess_starts(assigned)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.debug("lag not measured", extra=fields(action="measure", cause=describe(error)))
+            for tp in assigned & ends.keys():
+                self._export_lag(tp.partition, ends[tp])
+            since = self.batches.policy.waiting_since()
+            gauge = metrics.waiting_since.labels(self.topic, self.group)
+            gauge.set(0 if since is None else now().timestamp() - (monotonic() - since))
 
-    def _tp(self, partition: int) -> TopicPartition:
-        return TopicPartition(self.settings.prefix + self.topic, partition)
+    async def _guess_starts(self, assigned: set[TopicPartition]) -> None:
+        """While the database does not say where a partition stands, Kafka's offset is the best guess at its lag."""
+        for tp in assigned:
+            lane = self.batches.policy.lanes.get(tp.partition)
+            if lane is not None and lane.next < 0:
+                self._guessed[tp.partition] = await self.consumer.committed(tp) or 0
+
+    def _export_lag(self, partition: int, end: int) -> None:
+        lane = self.batches.policy.lanes.get(partition)
+        if lane is not None:
+            stands = lane.next if lane.next >= 0 else self._guessed.get(partition, 0)
+            metrics.position_lag.labels(self.topic, self.group, str(partition)).set(max(0, end - stands))
+
+    def _forget_lag(self, partition: int) -> None:
+        try:
+            metrics.position_lag.remove(self.topic, self.group, str(partition))
+        except KeyError:
+            return
 
     # --- liveness ---------------------------------------------------------------------------------------------
 
@@ -251,9 +283,37 @@ class Consumer:
         async def watched(*args: Any, **kwargs: Any) -> Any:
             self._progress()
             gauge.set(now().timestamp())
-            return await getmany(*args, **kwargs)
+            fetched = await getmany(*args, **kwargs)
+            self._seeks_at_fetch = self._seeks
+            return fetched
 
         consumer.getmany = watched  # type: ignore[method-assign]  # see the docstring
+
+
+@dataclass(frozen=True)
+class CommittedOffsets:
+    """Offsets of a service without a database: Kafka's own, of the group."""
+
+    consumer: Consumer
+
+    async def find(self, extents: Mapping[int, Extent]) -> Mapping[int, int]:
+        found: dict[int, int] = {}
+        gaps = []
+        for partition, extent in extents.items():
+            committed = await self.consumer.consumer.committed(self.consumer.tp(partition))
+            if committed is None:  # a new group, or one that Kafka has forgotten: everything the topic still has
+                found[partition] = extent.beginning
+                continue
+            found[partition], gap = place(partition, committed, extent)
+            gaps += [gap] if gap else []
+        say_gaps(self.consumer.topic, self.consumer.group, gaps)
+        return found
+
+    async def advance(self, partition: int, since: int, to: int) -> None:  # noqa: ARG002  # Kafka compares nothing
+        await self.consumer.commit({partition: to})
+
+    async def stored(self, partitions: Sequence[int]) -> Mapping[int, int | None]:  # noqa: ARG002  # nor goes it back
+        return {}
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -262,7 +322,7 @@ class _Listener(ConsumerRebalanceListener):
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         if revoked:
-            await self._owner.revoked()
+            await self._owner.revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         await self._owner.assigned(assigned)
@@ -281,13 +341,3 @@ async def _raw_headers(
 async def _whole_message(message: KafkaMessage) -> KafkaMessage:
     """The decoder of every subscriber: nothing is guessed, handlers get keys, headers and offsets too."""
     return message
-
-
-def _by_partition(records: Sequence[Record]) -> list[tuple[int, list[Record]]]:
-    """A fetched batch is contiguous per partition, in offset order."""
-    return [(partition, list(group)) for partition, group in groupby(records, key=lambda r: r.partition)]
-
-
-def next_offsets(records: Sequence[Record]) -> dict[int, int]:
-    """Partition -> offset after the last of these records: what a service stores in the batch's transaction."""
-    return {partition: group[-1].offset + 1 for partition, group in _by_partition(records)}

@@ -1,71 +1,81 @@
-"""Where the database is the truth about what is done, the consumer reads on from there.
+"""Where a partition is read on: at the offset that is stored with what was done.
 
-A database that was restored from an older copy knows less than Kafka's committed offsets: what it lost is read
-again, on assignment and under a running consumer alike. Claims make the repeats empty.
+Services with a database store it in the transaction of the batch (stored_offsets.py), the dispatcher in Kafka. A batch
+that does not begin there does not begin. So a database may go back at any moment and any number of times: what it
+lost is read again, and claims make the rest empty.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from shared import metrics
+from shared.clock import now
 from shared.logs import fields
 
 log = logging.getLogger(__name__)
 
-StoredOffsets = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
-"""Partitions -> next offset of each that the service's database knows."""
+
+class Elsewhere(Exception):
+    """The batch does not begin where these partitions stand: nothing of it was done. Partition -> stored offset;
+    None: the database does not know the partition."""
+
+    def __init__(self, stored: Mapping[int, int | None]) -> None:
+        super().__init__(f"stored offsets {dict(stored)}")
+        self.stored = stored
 
 
-class Rewind:
-    """Seeks one consumer back where its database is behind."""
+class Extent(NamedTuple):
+    """What the topic has of a partition: its first offset, and the one that the next record will get."""
 
-    def __init__(self, stored: StoredOffsets, topic: str, group: str) -> None:
-        self._stored = stored
-        self._topic = topic
-        self._group = group
-        self._rewound: dict[int, int] = {}
+    beginning: int
+    end: int
 
-    async def on_assignment(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
-        """Seeks to the smaller of the database's offset and Kafka's; without either, `earliest` rules."""
-        self._rewound.clear()
-        if not partitions:
-            return
-        stored = await self._stored([tp.partition for tp in partitions])
-        for tp in partitions:
-            known = stored.get(tp.partition)
-            committed = await consumer.committed(tp)
-            if known is None:
-                if committed is not None:  # the database is new or was emptied: everything the topic still has
-                    await consumer.seek_to_beginning(tp)
-            elif committed is None or known < committed:
-                consumer.seek(tp, known)
 
-    async def if_behind(self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> bool:
-        """Seeks back where the database knows less than the consumer is about to read. True: the batch in hand is
-        to be dropped, all of it comes again. Once per stored offset: below the retention there is nothing to seek to.
-        """
-        stored = await self._stored([tp.partition for tp in positions])
-        behind = {}
-        for tp, position in positions.items():
-            known = stored.get(tp.partition, 0)
-            if known < position and self._rewound.get(tp.partition) != known:
-                behind[tp] = known
-        if not behind:
-            return False
-        starts = await consumer.beginning_offsets(list(behind))
-        sought = False
-        for tp, known in behind.items():
-            self._rewound[tp.partition] = known
-            target = max(known, starts[tp])
-            if target < positions[tp]:
-                consumer.seek(tp, target)
-                metrics.rewinds.labels(self._topic, self._group).inc()
-                sought = True
-        if not sought:
-            return False
-        for tp in positions.keys() - behind.keys():  # the others of this batch come again as well
-            consumer.seek(tp, positions[tp])
-        log.warning("the database knows less than Kafka", extra=fields(action="rewind", topic=self._topic))
-        return True
+class Gap(NamedTuple):
+    """Records `first` to `last` (without it) that were not read and never will be. `reason`: `expired`, retention
+    took them; `log_went_back`, the topic ends before the stored offset: it was made anew or cut."""
+
+    partition: int
+    first: int
+    last: int
+    reason: str
+
+
+def place(partition: int, stored: int | None, extent: Extent) -> tuple[int, Gap | None]:
+    """The offset to read on from, and what is missing there. `stored` None: nothing of the partition was ever done.
+
+    A topic that ends before the stored offset is read from its beginning: its records are others, and where they are
+    not, claims say so.
+    """
+    if stored is not None and stored > extent.end:
+        return extent.beginning, Gap(partition, extent.end, stored, "log_went_back")
+    if (stored or 0) < extent.beginning:
+        return extent.beginning, Gap(partition, stored or 0, extent.beginning, "expired")
+    return stored or 0, None
+
+
+class Offsets(Protocol):
+    """Where the offsets of one consumer stand."""
+
+    async def find(self, extents: Mapping[int, Extent]) -> Mapping[int, int]:
+        """Partition -> offset to read on from. Writes gaps down."""
+        ...
+
+    async def advance(self, partition: int, since: int, to: int) -> None:
+        """Nothing is to be done with the records from `since` to `to` (without it). Raises Elsewhere."""
+        ...
+
+    async def stored(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
+        """What may have gone back meanwhile; without the partitions of which that cannot be."""
+        ...
+
+
+def say_gaps(topic: str, group: str, gaps: Sequence[Gap]) -> None:
+    for gap in gaps:
+        log.error(
+            "records are missing: they will never be read",
+            extra=fields(action="gap", topic=topic, group=group, **gap._asdict()),
+        )
+    if gaps:
+        metrics.gap_noticed.labels(topic, group).set(now().timestamp())

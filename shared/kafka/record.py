@@ -1,5 +1,7 @@
 """A Kafka record as handlers see it."""
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 
@@ -20,3 +22,8 @@ class Record(NamedTuple):
             if key == name:
                 return value
         return b""
+
+
+def by_partition(records: Sequence[Record]) -> list[tuple[int, list[Record]]]:
+    """A fetched batch is contiguous per partition, in offset order."""
+    return [(partition, list(group)) for partition, group in groupby(records, key=lambda r: r.partition)]

@@ -1,95 +1,15 @@
 """The one consumer on a real broker: nothing is lost, nothing stops the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-
-import pytest
+from collections.abc import Sequence
 
 from shared.failures import Permanent, Transient
 from shared.kafka.admin import apply_topics, differences, group_lags
-from shared.kafka.consumer import Consumer, next_offsets
-from shared.kafka.producer import Outgoing, Producer
+from shared.kafka.producer import Outgoing
 from shared.kafka.record import Record
-from shared.settings import Settings
 from shared.topics import EVENTS, TOPICS
+from tests.integration.kafka.installation import Installation, Reader, numbers, running, until
 from tests.servers import Servers
-
-
-class Installation:
-    def __init__(self, kafka: str, prefix: str) -> None:
-        self.settings = Settings.model_validate({"kafka": kafka, "prefix": prefix, "kafka_replicas": 1})
-        self.producer = Producer(kafka, prefix, client_id="test")
-
-    async def send(self, first: int, count: int) -> None:
-        await self.producer.send_all(
-            [Outgoing(EVENTS, b"key-%d" % (n % 7), b"%d" % n, []) for n in range(first, first + count)]
-        )
-
-
-@pytest.fixture
-async def installation(servers: Servers, prefix: str) -> AsyncIterator[Installation]:
-    await apply_topics(servers.kafka, prefix, 1)
-    built = Installation(servers.kafka, prefix)
-    yield built
-    await built.producer.close()
-
-
-class Reader:
-    """A service in small: what it handled, what it set aside."""
-
-    def __init__(self, fault: Callable[[Record], BaseException | None] = lambda _: None) -> None:
-        self.fault = fault
-        self.handled: list[bytes] = []
-        self.aside: list[bytes] = []
-        self.offsets: dict[int, int] = {}
-        self.stop = asyncio.Event()
-        self.fatal: list[BaseException] = []
-
-    async def handle(self, records: Sequence[Record]) -> None:
-        for record in records:
-            if error := self.fault(record):
-                raise error
-        self.handled += [record.value or b"" for record in records]
-        for partition, offset in next_offsets(records).items():
-            self.offsets[partition] = max(offset, self.offsets.get(partition, 0))
-
-    async def set_aside(self, record: Record, error: BaseException) -> None:
-        self.aside.append(record.value or b"")
-
-    async def stored(self, partitions: Sequence[int]) -> Mapping[int, int]:
-        return {p: self.offsets[p] for p in partitions if p in self.offsets}
-
-    def consumer(self, settings: Settings, *, stored: bool = False) -> Consumer:
-        return Consumer(
-            "mailer",
-            settings,
-            self.handle,
-            self.set_aside,
-            lambda r: (r.value or b"").decode(),
-            self.stop,
-            self.fatal.append,
-            stored_offsets=self.stored if stored else None,
-        )
-
-
-@asynccontextmanager
-async def running(consumer: Consumer) -> AsyncIterator[Consumer]:
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.close()
-
-
-async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
-def numbers(first: int, last: int) -> set[bytes]:
-    return {b"%d" % n for n in range(first, last)}
 
 
 async def test_topics_are_applied_as_declared_and_applying_again_changes_nothing(
@@ -146,9 +66,7 @@ async def test_a_batch_that_failed_comes_again_until_it_passes(installation: Ins
         return Transient("away") if attempts <= 3 else None
 
     reader = Reader(fault)
-    consumer = reader.consumer(installation.settings)
-    consumer.policy.retry_seconds = 0  # every fault gives the batch back to the broker
-    async with running(consumer):
+    async with running(reader.consumer(installation.settings)):
         await until(lambda: set(reader.handled) == numbers(0, 20))
     assert reader.aside == []
 
@@ -169,8 +87,16 @@ async def test_a_clean_stop_commits_and_the_next_start_goes_on_behind_it(
     assert sum(lag.records for lag in lags) == 0
 
 
+class Slow(Reader):
+    """Has a batch in hand when partitions are taken away: whoever takes them must not get it as well."""
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        await asyncio.sleep(0.3)
+        await super().handle(records)
+
+
 async def test_partitions_change_hands_without_a_loss_or_a_repeat(installation: Installation) -> None:
-    one, two = Reader(), Reader()
+    one, two = Slow(), Slow()
     async with running(one.consumer(installation.settings)):
         await installation.send(0, 300)
         async with running(two.consumer(installation.settings)):
@@ -178,48 +104,3 @@ async def test_partitions_change_hands_without_a_loss_or_a_repeat(installation: 
             await until(lambda: len(one.handled) + len(two.handled) >= 600)
     assert sorted(one.handled + two.handled, key=int) == [b"%d" % n for n in range(600)]
     assert two.handled, "the second member got partitions"
-
-
-async def test_the_database_decides_where_to_read_on(installation: Installation) -> None:
-    """Kafka's committed offset is ahead of a restored database: what the database lost comes again."""
-    await installation.send(0, 60)
-    reader = Reader()
-    async with running(reader.consumer(installation.settings, stored=True)):
-        await until(lambda: len(reader.handled) >= 60)
-    reader.handled.clear()
-    reader.offsets = {partition: offset // 2 for partition, offset in reader.offsets.items()}
-    lost = 60 - sum(reader.offsets.values())
-    async with running(reader.consumer(installation.settings, stored=True)):
-        await until(lambda: len(reader.handled) >= lost)
-    assert len(reader.handled) == lost
-
-
-async def test_a_database_that_goes_back_under_a_running_consumer_is_noticed(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shared.kafka.consumer.AUDIT_SECONDS", 0.2)
-    await installation.send(0, 60)
-    reader = Reader()
-    async with running(reader.consumer(installation.settings, stored=True)):
-        await until(lambda: len(reader.handled) >= 60)
-        reader.handled.clear()
-        reader.offsets.clear()
-        await until(lambda: set(reader.handled) == numbers(0, 60))
-
-
-async def test_the_fuse_pauses_and_the_consumer_stays_a_member(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shared.kafka.consumer.FUSE_PAUSE_SECONDS", 0.3)
-    await installation.send(0, 60)
-    broken = True
-    reader = Reader(lambda _: Permanent("decoding") if broken else None)
-    consumer = reader.consumer(installation.settings)
-    async with running(consumer):
-        await until(lambda: consumer.policy.fuse.open)
-        aside = len(reader.aside)
-        assert aside < 10
-        broken = False
-        await until(lambda: len(reader.handled) >= 60 - len(reader.aside))
-    assert set(reader.handled) | set(reader.aside) == numbers(0, 60)
-    assert len(reader.aside) <= aside + 3, "one try a pause, not the whole topic"

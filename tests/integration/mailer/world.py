@@ -27,6 +27,7 @@ from shared.kafka.record import Record
 from shared.postgres import create_pool
 from shared.settings import Settings
 from shared.topics import EVENTS
+from tests.integration.standing import wherever
 
 KEYS = [b"a key of sixteen or more characters"]
 QUICK = Pace(
@@ -112,7 +113,7 @@ class World:
     async def open(self) -> None:
         self.pool = await create_pool(self.dsn, "mailer", size=6)
         self.store = QueueStore(self.pool, self.holder)
-        self.handler = Handler(self.store, self.desk, _sign, self)
+        self.handler = wherever(Handler(self.store, self.desk, _sign, self), self.pool, "mailer")
 
     # --- the doors of the handler: those of the sending side, while there is one
 

@@ -11,10 +11,12 @@ import asyncpg
 from services.ticketing.handlers import MailHandler
 from shared.desk.watch import DeskWatch
 from shared.events import MailDispatched
+from shared.kafka.batches import Handle
 from shared.kafka.record import Record
 from shared.postgres import Pool
 from shared.topics import DISPATCHED
 from shared.wire import encode_dispatched
+from tests.integration.standing import wherever
 from tests.unit.ticketing.mails import dispatched
 
 DESK = """\
@@ -33,7 +35,12 @@ def desk_file(folder: Path) -> Path:
     return path
 
 
-def handler(pool: Pool, folder: Path) -> MailHandler:
+def handler(pool: Pool, folder: Path) -> Handle:
+    """Takes a batch wherever it begins."""
+    return wherever(mail_handler(pool, folder), pool, "ticketing")
+
+
+def mail_handler(pool: Pool, folder: Path) -> MailHandler:
     return MailHandler(pool, DeskWatch(desk_file(folder)), lambda: None)
 
 

@@ -1,6 +1,7 @@
 """Batches on a real database: what a transaction keeps, what a repeat changes."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ from services.ticketing.queries import conversation
 from services.ticketing.ticket_numbers import ticket_number
 from shared.events import AttachmentInfo, Candidate, Check, DeadLetter, FollowUpPlan, MailDispatched, NewTicketPlan
 from shared.failures import NewerWriter, Permanent
-from shared.kafka.policy import Policy
+from shared.kafka.batches import Batches
+from shared.kafka.offsets import Elsewhere, Extent
 from shared.kafka.record import Record
-from shared.postgres import Pool, load_offsets
+from shared.kafka.stored_offsets import StoredOffsets, stored_offsets
+from shared.postgres import Pool
 from shared.topics import DEAD_LETTERS, DISPATCHED
 from shared.wire import encode_dead_letter
-from tests.integration.ticketing.situations import batch, contents, handler, people, record, settling
+from tests.integration.standing import wherever
+from tests.integration.ticketing.situations import batch, contents, handler, mail_handler, people, record, settling
 from tests.unit.ticketing.mails import MALLORY, RECEIVED, dispatched
 
 
@@ -33,7 +37,7 @@ async def test_two_hundred_mails_become_two_hundred_tickets_with_numbers_without
     day = await pool.fetchval("SELECT day FROM ticketing.ticket_counter")
     assert numbers == [ticket_number(day, "10", n) for n in range(1, 201)]
     assert await pool.fetchval("SELECT count(*) FROM ticketing.outbox") == 200
-    assert await load_offsets(pool, "ticketing", DISPATCHED, [0, 1]) == {0: 200}
+    assert await stored_offsets(pool, "ticketing", DISPATCHED, [0, 1]) == {0: 200}
 
 
 async def test_the_same_batch_again_changes_nothing(pool: Pool, tmp_path: Path) -> None:
@@ -110,11 +114,44 @@ async def test_a_reply_finds_its_ticket_by_number_signed_id_reference_and_late_p
 
 
 async def test_a_batch_that_fails_late_leaves_nothing_behind(pool: Pool, tmp_path: Path) -> None:
+    await handler(pool, tmp_path)(batch(people(1, 3)))
+    await pool.execute("UPDATE ticketing.offsets SET next_offset = 0")
     before = await contents(pool)
     poison = dispatched("p", text="a\0b")
     with pytest.raises(Exception, match="invalid byte sequence"):
         await handler(pool, tmp_path)(batch([*people(3), poison]))
     assert await contents(pool) == before
+
+
+class Untouched:
+    """The log of a test that hands over its batches itself."""
+
+    async def extents(self, partitions: Sequence[int]) -> Mapping[int, Extent]:
+        return {partition: Extent(0, 1000) for partition in partitions}
+
+    def seek(self, partition: int, offset: int) -> None: ...
+
+    def pause(self, partitions: set[int]) -> None: ...
+
+    async def commit(self, offsets: Mapping[int, int]) -> None: ...
+
+
+async def test_a_batch_that_does_not_begin_where_its_partition_stands_does_not_begin(
+    pool: Pool, tmp_path: Path
+) -> None:
+    handle = mail_handler(pool, tmp_path)
+    before = await contents(pool)
+    with pytest.raises(Elsewhere) as unknown:
+        await handle(batch(people(3)))
+    assert unknown.value.stored == {0: None}
+    assert await contents(pool) == before
+    await handler(pool, tmp_path)(batch(people(3)))
+    for first in (1, 5):  # done already; not yet known
+        with pytest.raises(Elsewhere) as elsewhere:
+            await handle(batch(people(3, 10), first))
+        assert elsewhere.value.stored == {0: 3}
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.tickets") == 3
+    assert await stored_offsets(pool, "ticketing", DISPATCHED, [0]) == {0: 3}
 
 
 async def test_one_poison_row_is_set_aside_and_the_rest_goes_on(pool: Pool, tmp_path: Path) -> None:
@@ -123,10 +160,15 @@ async def test_one_poison_row_is_set_aside_and_the_rest_goes_on(pool: Pool, tmp_
     async def set_aside(failed: Record, _: BaseException) -> None:
         aside.append(failed.offset)
 
-    policy = Policy(DISPATCHED, "g", handler(pool, tmp_path), set_aside, lambda _: "", asyncio.Event())
+    offsets = StoredOffsets(pool, "ticketing", DISPATCHED, "g")
+    handle = mail_handler(pool, tmp_path)
+    batches = Batches(DISPATCHED, "g", handle, set_aside, lambda _: "", offsets, Untouched(), asyncio.Event())
+    batches.assign([0])
+    await batches.look()
     events = [*people(20), dispatched("p", text="a\0b"), *people(20, 20)]
-    await policy.run(batch(events))
+    await batches.run(batch(events))
     assert aside == [20]
+    assert await stored_offsets(pool, "ticketing", DISPATCHED, [0]) == {0: 41}
     assert await pool.fetchval("SELECT count(*) FROM ticketing.tickets") == 40
     assert await pool.fetchval("SELECT max(counter) FROM ticketing.ticket_counter") == 40, "no number was lost"
 
@@ -151,14 +193,14 @@ async def test_dead_letters_find_their_place_whatever_they_hold(pool: Pool) -> N
         Record(DEAD_LETTERS, 0, 6, None, b"no letter at all", (), 0),
     ]
     for _ in range(2):
-        await DeadLetterHandler(pool)(records)
+        await wherever(DeadLetterHandler(pool), pool, "ticketing")(records)
     rows = await pool.fetch("SELECT * FROM ticketing.dead_letters ORDER BY id")
     assert [(row["origin_topic"], row["origin_offset"], row["reason"], row["state"]) for row in rows] == [
         ("mail.received.v1", 7, "stuck", "open"),
         (DEAD_LETTERS, 6, "undecodable", "open"),
     ]
     assert (rows[0]["key"], rows[0]["value"], rows[0]["headers"]) == (b"k\0", b"\xff\0", [["h", "AP8="]])
-    assert await load_offsets(pool, "ticketing", DEAD_LETTERS, [0]) == {0: 7}
+    assert await stored_offsets(pool, "ticketing", DEAD_LETTERS, [0]) == {0: 7}
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,14 @@ from shared.desk.model import Ticket as TicketNumbers
 from shared.desk.watch import DeskWatch
 from shared.events import Candidate, Check, MailDispatched
 from shared.kafka.admin import apply_topics
+from shared.kafka.batches import Handle
 from shared.kafka.producer import Producer
 from shared.kafka.record import Record
 from shared.postgres import Pool, create_pool
 from shared.settings import Settings
 from shared.topics import BY_NAME, EVENTS
 from tests.integration.mailer.world import KEYS, write_desk
+from tests.integration.standing import wherever
 from tests.integration.ticketing.situations import batch, until
 from tests.servers import Servers, with_database
 from tests.unit.ticketing.mails import dispatched
@@ -74,7 +76,7 @@ class Installation:
 
     async def settle(self, mails: Sequence[MailDispatched]) -> None:
         """As soon as the database has been compared, in batches of seven."""
-        handle = MailHandler(self.ticketing, self.desk, self.relay.wake)
+        handle = wherever(MailHandler(self.ticketing, self.desk, self.relay.wake), self.ticketing, "ticketing")
         for first in range(0, len(mails), 7):
             records = batch(mails[first : first + 7], self.offset)
             self.offset += 7
@@ -91,7 +93,8 @@ class Installation:
             return message_ids.sign(ticket, delivery, domain, KEYS)
 
         store = QueueStore(self.mailer, "mailer-0")
-        handle = Handler(store, self.desk, sign, Sending(store, self.desk, Settings()))  # which does not run
+        sending = Sending(store, self.desk, Settings())  # which does not run
+        handle = wherever(Handler(store, self.desk, sign, sending), self.mailer, "mailer")
         for records in (await self.events()).values():
             for first in range(0, len(records), 50):
                 await handle(records[first : first + 50])
@@ -143,7 +146,7 @@ class Installation:
         await admin.close()
 
 
-async def _done(handle: MailHandler, records: Sequence[Record]) -> bool:
+async def _done(handle: Handle, records: Sequence[Record]) -> bool:
     try:
         await handle(records)
     except NotCompared:

@@ -46,7 +46,26 @@ WELL = [
     Facts(outbound("deferred", before(hours=9), NOW + timedelta(hours=1)), None),
 ]
 
+
+def gap(reason: str, records: int) -> Stored:
+    return Stored(
+        gaps=[{"topic": "mail.dispatched.v1", "reason": reason, "records": records, "noticed": before(hours=3)}]
+    )
+
+
 NEEDS_SOMEBODY = [
+    (
+        Facts(gap("expired", 40), None),
+        (
+            "topic mail.dispatched.v1",
+            "40 records had expired before they were read, noticed 3 h ago",
+            "CarteiroRecordsMissing",
+        ),
+    ),
+    (
+        Facts(gap("log_went_back", 1), None),
+        ("topic mail.dispatched.v1", "1 record went with the topic's end, noticed 3 h ago", "CarteiroRecordsMissing"),
+    ),
     (
         Facts(account(error="auth_failed", error_text="refused", error_since=before(minutes=3)), None),
         ("account caixa", "fails for 3 min: refused", "CarteiroAccountNotPolled"),
@@ -84,7 +103,7 @@ NEEDS_SOMEBODY = [
         (
             "group carteiro-mailer-events",
             "7 records wait on ticket.events.v1, the oldest for 6 min",
-            "CarteiroFuseOpen",
+            "CarteiroPartitionWaits",
         ),
     ),
     (
