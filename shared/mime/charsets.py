@@ -134,6 +134,9 @@ def raw_header(data: bytes) -> str:
 
 def _mixed(data: bytes, *, believed: bool) -> str | None:
     """UTF-8 with foreign bytes in it, if most are UTF-8; of as many of both the label decides."""
+    beginning = mixed(data[:_SAMPLE])
+    if beginning.strays > beginning.sequences:  # to read all of it costs as much as a guess
+        return None
     found = mixed(data)
     if found.sequences > found.strays or (believed and 0 < found.sequences == found.strays):
         return found.text

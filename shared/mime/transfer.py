@@ -9,7 +9,12 @@ _FOREIGN = bytes(set(range(256)) - set(_BASE64 + b"="))
 _RULE = re.compile(rb"^[_-]{3,}[ \t]*\r?$", re.MULTILINE)
 _MORE = re.compile(rb"\s*((?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2,3}=+)?|[A-Za-z0-9+/]{2,3}=+)[ \t]*(?:\r?\n|\Z)")
 _WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
-_PROSE = re.compile(rb"(?<=\n)(?:\S{1,20}[ \t]+){2,}\S")
+_PROSE = re.compile(
+    rb"(?<=\n)(?:\S{1,20}[ \t]+){2,}\S"
+    rb"|(?<=\n)(?:[A-Z]?[a-z]+|[A-Z]+)[ \t]+(?:[A-Z]?[a-z]+|[A-Z]+)[.!?]?[ \t]*\r?(?:\n|\Z)"
+)
+_TAIL, _SHORT_WORD = 400, 4
+_NARROWEST = 56  # characters: nobody breaks the lines of a block earlier
 _FIRST_LINE = re.compile(rb"[^\s][^\r\n]*")
 _WORDS = re.compile(rb"\s*(?:[A-Z]?[a-z]+|[A-Z]+)(?:[ ,.!?'\r\n-]+(?:[A-Z]?[a-z]+|[A-Z]+))*+[ .,!?\r\n]*")
 _SHORT = 400
@@ -41,7 +46,7 @@ def base64(data: bytes) -> bytes:
     """One strict call on the whole part; on an error foreign characters and one left-over character are dropped,
     padding is added, a second encoded block behind the first is read as well, and prose stays as it is."""
     try:
-        return binascii.a2b_base64(data.translate(None, b"\r\n"), strict_mode=True)
+        return binascii.a2b_base64(_without_last_word(data).translate(None, b"\r\n"), strict_mode=True)
     except binascii.Error:
         return data if _is_prose(data) else b"".join(_blocks(data))
 
@@ -49,6 +54,17 @@ def base64(data: bytes) -> bytes:
 def is_a_few_words(data: bytes) -> bool:
     """Whether this short text may be words as well as base64: what it decodes to must say."""
     return len(data) <= _SHORT and _WORDS.fullmatch(data) is not None
+
+
+def _without_last_word(data: bytes) -> bytes:
+    """`data` without a footer of one word: it would decode, but the line before it is the last of the block, shorter
+    than the others."""
+    last = data[-_TAIL:].split()[-2:]
+    if len(last) < 2 or not _WORD.fullmatch(last[1]):
+        return data
+    first = data[: data.find(b"\n")].strip()
+    is_alone = len(first) < _NARROWEST and first == last[0] and len(last[1]) > _SHORT_WORD
+    return data[: data.rfind(last[1])] if len(last[0]) < len(first) or is_alone else data
 
 
 def _is_prose(data: bytes) -> bool:

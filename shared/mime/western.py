@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 _RUN = re.compile(rb"[\x80-\xff]+")
 _LETTERS = re.compile(rb"[A-Za-z\x80-\xff]")
+_POUNDS = re.compile(rb"\xa3(?= ?\d)")  # which is a letter of Polish elsewhere
 _SAMPLE = 64 * 1024
 _FEW_LETTERS = 24
 _LONGEST_RUN = 2.0  # on average
@@ -39,7 +40,7 @@ _LANGUAGES = (
     _Language("sv", "cp1252", "åäöéü"),
     _Language("da", "cp1252", "æøåéö"),
     _Language("fi", "cp1252", "äöåšž"),
-    _Language("en", "cp1252", "éèêçñöüïáíóúä£"),
+    _Language("en", "cp1252", "éèêçñöüïáíóúä"),
     _Language("tr", "cp1254", "çğıöşüâîûİ"),
     _Language("is", "cp1252", "áðéíóúýþæö"),
     _Language("pl", "cp1250", "ąćęłńóśźż"),
@@ -76,7 +77,9 @@ def code_page(data: bytes, language: str) -> str | None:
 
     `language` (of the desk, `pt-BR` or `en`) decides between equals.
     """
-    sample = data[:_SAMPLE].translate(None, bytes(range(128)))
+    sample = _POUNDS.sub(b"", data[:_SAMPLE]).translate(None, bytes(range(128)))
+    if not sample:
+        return "cp1252"
     best, best_codec = _COVERED * len(sample), None
     for each in (*_of(language), *_LANGUAGES):
         covered = len(sample) - len(sample.translate(None, _accepted(each)))

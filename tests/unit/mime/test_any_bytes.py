@@ -16,6 +16,13 @@ from shared.mime import Mail, parse
 from shared.mime.content_key import content_key
 from shared.mime.conversation import kafka_key, named_root
 from shared.mime.fields import header_fields
+from shared.mime.flowed import unwrapped
+from shared.mime.reply import reply_text
+from shared.mime.smime import signed_content
+from shared.mime.tnef import SIGNATURE, read
+from shared.mime.utf8 import mixed, whole
+from shared.mime.uuencode import blocks
+from tests.unit.mime.packed import attribute, file_of, properties, signed, winmail
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 BOUNDED = settings(max_examples=150, derandomize=True, deadline=None, database=None)
@@ -75,6 +82,39 @@ PIECES = [
         b"\\",
     ),
     *(
+        b"In-Reply-To: ",
+        b"Content-Type: text/plain; format=flowed; delsp=yes\n\n",
+        b"Content-Type: application/pkcs7-mime\n\n",
+        b"Content-Type: application/ms-tnef\n\n\x78\x9f\x3e\x22\1\0",
+        signed(b"Content-Type: text/html\n\n<p>x"),
+        signed(b"--b\n\ny\n--b--", streamed=True),
+        file_of(b"a.txt", b"content", (0x1F, 0x3707, b"n\0")),
+        attribute(1, 0x9003, properties((0x1E, 0x1000, b"text"))),
+        b"begin 644 x\n#86)C\n`\nend\n",
+        b"boundary*0=",
+        b" boundary=b charset=koi8-r",
+        b" \n",
+        b"On 3 Mar 2026 x wrote:\n",
+        b"> quoted \n",
+        b"-- \n",
+        b"-----Original Message-----\n",
+        b"From: x\nSent: y\nSubject: z\n",
+        b"<blockquote>",
+        b"</blockquote>",
+        b"<table><tr><td>",
+        b'<div id="divRplyFwdMsg">',
+        b"data:image/png;base64,",
+    ),
+    *(
+        b"\xc3\xa3",
+        b"\xe9",
+        b"\xed\xa0\xbd\xed\xb8\x80",
+        b"\xe2\x82",
+        b"\x82\xa0",
+        b"\xa4\xa2",
+        b"\xc0\x80",
+    ),
+    *(
         b"\0",
         b"\xff",
         b"\xed\xa0\x80",
@@ -93,7 +133,15 @@ PIECES = [
 
 
 def texts(mail: Mail) -> Iterator[str]:
-    yield from (mail.message_id, mail.subject, mail.text, mail.html, mail.sender_source, mail.return_path or "")
+    yield from (
+        mail.message_id,
+        mail.subject,
+        mail.text,
+        mail.reply_text,
+        mail.html,
+        mail.sender_source,
+        mail.return_path or "",
+    )
     yield from (*mail.in_reply_to, *mail.references, *mail.defects, *mail.headers.fields)
     for address in [*mail.all_from, *mail.reply_to, *mail.to, *mail.cc, *([mail.sender] if mail.sender else [])]:
         yield from (address.name, address.address)
@@ -104,7 +152,7 @@ def texts(mail: Mail) -> Iterator[str]:
 
 
 def one_line_texts(mail: Mail) -> Iterator[str]:
-    yield from (text for text in texts(mail) if text not in (mail.text, mail.html))
+    yield from (text for text in texts(mail) if text not in (mail.text, mail.reply_text, mail.html))
 
 
 def check(raw: bytes) -> None:
@@ -117,7 +165,9 @@ def check(raw: bytes) -> None:
         assert len(text.splitlines()) <= 1, repr(text)
     for address in [*mail.all_from, *mail.to, *mail.cc]:
         assert "@" in address.address.strip("@")
-    assert sum(part.length for part in mail.attachments) <= len(raw)
+    assert sum(part.length for part in mail.attachments) <= 4 * len(raw)  # a signature, and what is in it
+    assert mail.reply_text.strip() or not mail.text.strip()
+    assert mail.header("subject") in (None, mail.subject) or "subject_cut" in mail.defects
     for part in mail.attachments:
         assert isinstance(part.content, bytes)
         assert part.size >= 0
@@ -168,6 +218,51 @@ def test_any_mutation_of_a_known_mail_is_a_mail(chance: random.Random) -> None:
 def test_any_beginning_of_a_known_mail_is_a_mail(size: int) -> None:
     for path in sorted(CORPUS.glob("*.eml"))[:: 1 + size % 5]:
         check(path.read_bytes()[:size])
+
+
+@given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode), st.binary(max_size=3))
+@BOUNDED
+def test_utf_8_is_read_as_it_is_and_any_other_byte_becomes_one_character(data: bytes, foreign: bytes) -> None:
+    found = mixed(data + foreign)
+    assert len(found.text) <= len(data + foreign)
+    assert (data + foreign).startswith(whole(data + foreign))
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return
+    assert mixed(data).text == text
+
+
+@given(st.text(st.sampled_from("> -\n\r:ab1@\ufdd0\ufdd1\ufdd2OnwroteFm"), max_size=300))
+@BOUNDED
+def test_any_text_has_a_reply_and_no_word_is_lost_by_joining_lines(text: str) -> None:
+    reply = reply_text(text)
+    assert reply.strip() or not text.strip("\ufdd0\ufdd1\ufdd2 \n\r\t") or reply == ""
+    assert not set("\ufdd0\ufdd1\ufdd2") & set(reply)
+    joined = unwrapped(text, delete_blank=False)
+    assert "".join(joined.split()).replace(">", "") == "".join(text.split()).replace(">", "")
+
+
+@given(st.binary(max_size=400), st.integers(0, 400))
+@BOUNDED
+def test_any_bytes_inside_a_signature_or_a_tnef_stream_are_read_or_left(data: bytes, cut: int) -> None:
+    signed_content(data)
+    assert signed_content(signed(data)) == data
+    assert signed_content(signed(data, streamed=True)) == data
+    signed_content(signed(data, streamed=True)[:cut])
+    for stream in (
+        data,
+        SIGNATURE + data,
+        winmail(data),
+        winmail(file_of(b"n", data))[:cut],
+        winmail(attribute(1, 0x9003, data)),
+    ):
+        message = read(stream)
+        for piece in [] if message is None else [message.text, message.html, *(file.content for file in message.files)]:
+            assert piece is None or 0 <= piece.start <= piece.end <= len(stream)
+    for block in blocks(data, 0, len(data), 10):
+        assert data[block.start :].startswith(b"begin ")
+        assert block.start < block.end <= len(data)
 
 
 CHARSETS = ["utf-8", "iso-8859-1", "iso-8859-15", "windows-1251", "koi8-r", "shift_jis", "gb2312", "utf-16", "us-ascii"]

@@ -72,6 +72,11 @@ def test_older_code_pages_are_told_from_windows_by_their_letters(name: str, page
     assert body(phrase.encode(page)) == phrase
 
 
+def test_a_pound_sign_before_a_number_is_no_polish_letter() -> None:
+    assert body("The invoice over £500 is missing".encode("cp1252")) == "The invoice over £500 is missing"
+    assert body("Proszę o korektę faktury, dziękuję. Łukasz".encode("cp1250")).endswith("Łukasz")
+
+
 @pytest.mark.parametrize("word", ["ação", "é só à mão", "Olá", "über", "señor", "crème brûlée", "João"])
 def test_a_few_words_are_western(word: str) -> None:
     assert body(word.encode("cp1252")) == word

@@ -110,6 +110,65 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "winmail-dat": {"text": "text", "attachments": [("winmail.dat", "application/ms-tnef", b'x\x9f>"\x00\x00')]},
     "only-an-attachment": {"text": "", "attachments": [("scan.pdf", "application/pdf", b"%PDF-1.4\n")], "defects": []},
+    "charset-western-unlabelled": {"text": "A emissão da nota não funciona; há um erro de conexão.\n", "defects": []},
+    "charset-polish-unlabelled": {"text": "Proszę o korektę faktury, dziękuję. Łukasz\n", "defects": []},
+    "charset-utf8-with-latin1-footer": {"text": "A emissão não funciona.\n--\nVerificado pelo antivírus\n"},
+    "charset-utf8-under-latin1": {"text": "A emissão não funciona.\n", "defects": ["charset_wrong"]},
+    "charset-cesu8": {"text": "Não funciona 😞\n"},
+    "charset-euc-jp-under-iso-2022-jp": {"text": "請求書が届きません。\n"},
+    "charset-iso-2022-jp-unlabelled": {"text": "請求書が届きません。\n", "defects": []},
+    "header-raw-in-the-bodys-charset": {"subject": "Счёт за март", "text": "Где счёт?\n", "defects": []},
+    "header-end-is-a-blank": {
+        "subject": "Nota",
+        "text": "Bom dia,\n\na nota veio errada.\n",
+        "defects": ["header_end_missing"],
+    },
+    "header-end-missing-before-words": {
+        "subject": "Nota",
+        "text": "Bom dia\nA nota veio errada.\n",
+        "defects": ["header_end_missing"],
+    },
+    "header-end-missing-before-a-form": {
+        "subject": "Contato",
+        "text": "Nome: Ana Lima\nFone: 11 5550 0000\n",
+        "defects": ["header_end_missing"],
+    },
+    "boundary-in-pieces": {"text": "segue", "attachments": [("a.csv", "text/csv", b"1;2")], "defects": []},
+    "boundary-with-charset": {"text": "segue", "attachments": [("a.csv", "text/csv", b"1;2")], "defects": []},
+    "boundary-without-semicolon": {"text": "segue", "attachments": [("a.csv", "text/csv", b"1;2")], "defects": []},
+    "file-name-words-in-pieces": {"attachments": [("Orçamento.pdf", "application/pdf", b"%PDF")]},
+    "word-split-over-q-and-b": {"subject": "Emissão", "defects": []},
+    "word-utf-7": {"subject": "Emissão", "defects": []},
+    "base64-label-on-words": {
+        "text": "Bom dia, a nota veio errada.\nPodem corrigir?\n",
+        "defects": ["transfer_encoding_wrong"],
+    },
+    "base64-word-behind-padding": {"text": "A emissão não funciona"},
+    "sender-in-a-comment": {
+        "sender": ("Ana Lima", "ana@cliente.example"),
+        "to": ["suporte@empresa.example", "a@empresa.example", "b@empresa.example"],
+    },
+    "sender-with-a-dot-at-its-end": {"sender": ("Ana", "ana.@cliente.example")},
+    "ids-without-brackets": {
+        "message_id": "<17.4@cliente.example>",
+        "in_reply_to": ["<a1@empresa.example>"],
+        "references": ["<a0@empresa.example>", "<a1@empresa.example>"],
+    },
+    "ids-as-words-and-folded": {"message_id": "<17.4@cliente.example>", "in_reply_to": ["<a1@empresa.example>"]},
+    "html-table-without-end-tags": {
+        "text": "linha 0 0,00\nlinha 1 1,00\nlinha 2 2,00\n",
+        "text_is_derived": True,
+    },
+    "named-text-before-the-body": {"text": "segue o log", "attachments": [("erro.log", "text/plain", b"E17")]},
+    "format-flowed": {"text": "A nota veio errada.\n\n> o que houve?\n-- \nAna\n"},
+    "uuencode-in-the-text": {
+        "text": "segue\n\n\nfim\n",
+        "attachments": [("a.csv", "application/octet-stream", b"1;2")],
+    },
+    "winmail-dat-with-a-file": {"text": "segue", "attachments": [("Orçamento.pdf", "application/pdf", b"%PDF")]},
+    "smime-opaque": {"text": "A emissão não funciona.\n", "defects": ["signature_not_verified"]},
+    "reply-above-a-gmail-quote": {"reply_text": "Ainda não.\n"},
+    "reply-above-outlook-fields": {"reply_text": "Ainda não.\n"},
 }
 
 
@@ -118,6 +177,8 @@ def seen(mail: Mail, field: str) -> object:
         return (mail.sender.name, mail.sender.address) if mail.sender else None
     if field == "attachments":
         return [(part.filename, part.content_type, part.content) for part in mail.attachments]
+    if field == "to":
+        return [each.address for each in mail.to]
     return getattr(mail, field)
 
 
