@@ -53,8 +53,9 @@ class Mailbox(Protocol):
     async def sizes(self, uids: Sequence[int]) -> list[Listed]:
         """Sizes, flags and dates; a UID without a readable size is missing from the list."""
 
-    async def fetch(self, mails: Sequence[Listed], max_size: int) -> list[Fetched]:
-        """The mails whole, in their order; one the server did not send has `body` None."""
+    async def fetch(self, mails: Sequence[Listed], max_size: int, *, sizes_hold: bool = True) -> list[Fetched]:
+        """The mails whole, in their order; one the server did not send has `body` None. What may come is bounded by
+        the announced sizes with some slack, a single mail by `max_size`; alone by it where `sizes_hold` is false."""
 
     async def headers(self, mail: Listed) -> Fetched:
         """The header block of a mail that is too large, its first 128 KiB."""

@@ -1,15 +1,16 @@
 """One look into a folder: what is remembered of it, whether that still holds, and everything new taken in."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from services.fetcher import plan
+from services.fetcher import faults, plan
 from services.fetcher.plan import Folder, MailboxState
 from services.fetcher.session import Session, slices
 from services.fetcher.store import Memory
-from services.fetcher.taking import LISTED_AT_ONCE, Taking
+from services.fetcher.taking import Taking
 from shared import metrics
 from shared.logs import fields
 
@@ -95,9 +96,36 @@ class Reader:
             return count
         day_before = last_success - timedelta(days=1)  # SINCE knows days of the server's zone only
         for first, last in plan.search_windows(0, state):
-            for uids in slices(await self._mailbox.search(first, last, since=day_before), LISTED_AT_ONCE):
-                listed = await self._mailbox.sizes(uids)
+            pace = self._session.pace
+            for uids in slices(await self._mailbox.search(first, last, since=day_before), pace.listed):
+                listed = await pace.sizes(self._mailbox, uids)
                 count += sum(plan.counts_as_new(mail, last_success) for mail in listed)
                 if count > plan.RESYNC_ANSWERS_AT_MOST:
                     return count
         return count
+
+
+async def look_into_all(readers: Sequence[Reader]) -> Looked:
+    """The first folder, the others, and the first again: it is the one that stays open and tells of new mail.
+
+    A folder that cannot be opened is told, and keeps nobody from the others.
+    """
+    first, *others = readers
+    looks = [await first.look()]
+    complaints = [looks[0].complaint]
+    for reader in others:
+        try:
+            looks.append(await reader.look())
+            complaints.append(looks[-1].complaint)
+        except faults.Refused as refusal:
+            complaints.append(str(refusal))
+    if others:
+        looks.append(await first.look())
+        complaints.append(looks[-1].complaint)
+    retries = [look.retry_at for look in looks if look.retry_at is not None]
+    return Looked(
+        began=looks[0].began,
+        retry_at=min(retries, default=None),
+        complaint="; ".join(dict.fromkeys(filter(None, complaints))),
+        found=sum(look.found for look in looks),
+    )

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services.fetcher import faults
 from services.fetcher.budget import ByteBudget
 from services.fetcher.outlet import Outlet
+from services.fetcher.plan import Listed
 from services.fetcher.protocol import Mailbox
 from services.fetcher.store import Lease, Store
 from shared.desk.model import Account
 
+LISTED_AT_ONCE = 500
 _FINISHING = 35.0  # longer than a send may take
 
 
@@ -22,6 +25,21 @@ class Rim:
     budget: ByteBudget
 
 
+class Pace:
+    """How many sizes are asked for at once; kept over the sessions of an account. A listing that takes longer than
+    its deadline is halved, not repeated: a slow server would never get further."""
+
+    def __init__(self) -> None:
+        self.listed = LISTED_AT_ONCE
+
+    async def sizes(self, mailbox: Mailbox, uids: Sequence[int]) -> list[Listed]:
+        try:
+            return await mailbox.sizes(uids)
+        except faults.TimedOut:
+            self.listed = max(1, min(self.listed, len(uids)) // 2)
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A connection to one account, and the folder that is looked at."""
@@ -31,6 +49,7 @@ class Session:
     account: Account
     mailbox: Mailbox
     folder: str
+    pace: Pace = field(default_factory=Pace)
 
 
 def slices(uids: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -22,8 +22,6 @@ from shared.topics import RECEIVED
 
 log = logging.getLogger(__name__)
 
-LISTED_AT_ONCE = 500
-
 
 class Taking:
     """The state of one look: what is final, what failed, what still holds the cursor."""
@@ -33,6 +31,7 @@ class Taking:
         self._lease = session.lease
         self._account = session.account
         self._mailbox = session.mailbox
+        self._pace = session.pace
         self._name = session.folder
         self._state = state
         self._uidvalidity = state.uidvalidity if session.mailbox.protocol == "imap" else None
@@ -58,8 +57,8 @@ class Taking:
     async def take(self, uids: Sequence[int]) -> None:
         """Everything due among the listed UIDs, in order."""
         self._seen.update(uid for uid in uids if uid > self._folder.cursor)
-        for due in slices(plan.due(uids, self._folder, self._final, self.failed, self._moment), LISTED_AT_ONCE):
-            listed = await self._mailbox.sizes(due)
+        for due in slices(plan.due(uids, self._folder, self._final, self.failed, self._moment), self._pace.listed):
+            listed = await self._pace.sizes(self._mailbox, due)
             self._note_waiting(listed)
             self._names.update({mail.uid: mail.name for mail in listed if mail.name})
             window = plan.sort_window(listed, self._folder, self.failed, self._account.max_size)
@@ -82,7 +81,9 @@ class Taking:
 
     async def _attempt(self, group: Sequence[Listed], *, headers_only: bool = False) -> None:
         """Fetches a group and makes it final."""
-        size = HEADERS_AT_MOST if headers_only else sum(mail.size for mail in group)
+        # one that failed alone may be larger than its server says
+        at_most = self._account.max_size if group[0].uid in self.failed else sum(mail.size for mail in group)
+        size = HEADERS_AT_MOST if headers_only else at_most
         async with self._rim.budget.hold(size):
             await self._rim.outlet.ask()  # what cannot be handed over is not fetched
             began = monotonic()
@@ -90,17 +91,18 @@ class Taking:
                 if headers_only:
                     fetched = [await self._mailbox.headers(group[0])]
                 else:
-                    fetched = await self._mailbox.fetch(group, self._account.max_size)
+                    believed = group[0].uid not in self.failed
+                    fetched = await self._mailbox.fetch(group, self._account.max_size, sizes_hold=believed)
             except faults.Fault as fault:
                 await self._blame(group, fault)
                 return
             metrics.stage_duration.labels("fetch").observe(monotonic() - began)
             await to_the_end(self._hand_over(group, fetched, headers_only=headers_only))
-        await self._count_failures(_faulty(group, fetched, headers_only=headers_only))
+        await self._count_failures(_faulty(fetched))
         await self.tidy_up()
 
     async def _hand_over(self, group: Sequence[Listed], fetched: Sequence[Fetched], *, headers_only: bool) -> None:
-        bad = {uid for uid, _ in _faulty(group, fetched, headers_only=headers_only)}
+        bad = {uid for uid, _ in _faulty(fetched)}
         mails = [
             self._received(listed, got.body, oversize=headers_only)
             for listed, got in zip(group, fetched, strict=True)
@@ -222,8 +224,7 @@ class Taking:
         )
 
 
-def _faulty(group: Sequence[Listed], fetched: Sequence[Fetched], *, headers_only: bool) -> list[tuple[int, str]]:
+def _faulty(fetched: Sequence[Fetched]) -> list[tuple[int, str]]:
     """UIDs whose body is no mail, each with the reason."""
-    pairs = zip(group, fetched, strict=True)
-    judged = ((listed.uid, plan.body_fault(0 if headers_only else listed.size, got.body)) for listed, got in pairs)
+    judged = ((got.uid, plan.body_fault(got.body)) for got in fetched)
     return [(uid, reason) for uid, reason in judged if reason]

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -20,8 +21,8 @@ from services.fetcher.drop_store import Drops
 from services.fetcher.entrance import enter
 from services.fetcher.outlet import NotHandedOver
 from services.fetcher.protocol import Mailbox
-from services.fetcher.reading import Looked, Reader
-from services.fetcher.session import Rim, Session
+from services.fetcher.reading import Looked, Reader, look_into_all
+from services.fetcher.session import Pace, Rim, Session
 from services.fetcher.store import Lease, LeaseLost
 from shared import metrics
 from shared.clock import monotonic, now
@@ -76,6 +77,7 @@ class Watch:
         self._began = 0.0  # when the session looked for the first time
         self._not_taken = 0
         self._complaint = ""
+        self._pace = Pace()
 
     async def run(self) -> None:
         try:
@@ -129,11 +131,14 @@ class Watch:
         self._began = monotonic()
         hasty = 0
         try:
-            session = Session(self._around.rim, self._lease, account, mailbox, account.folder)
-            reader = Reader(session, start_of(account.start_from, self._around.zone))
+            rim, start = self._around.rim, start_of(account.start_from, self._around.zone)
+            readers = [
+                Reader(Session(rim, self._lease, account, mailbox, folder, self._pace), start)
+                for folder in account.watched
+            ]
             idles = account.idle and mailbox.can_idle
             while True:
-                looked = await self._look(reader, stays=idles)
+                looked = await self._look(readers, stays=idles)
                 pause = self._pause(looked)
                 if not idles:
                     return pause
@@ -164,10 +169,10 @@ class Watch:
         except SecretError as error:
             raise SecretMissing(str(error)) from error
 
-    async def _look(self, reader: Reader, *, stays: bool) -> Looked:
-        """One look, and its success told."""
+    async def _look(self, readers: Sequence[Reader], *, stays: bool) -> Looked:
+        """One look into every folder, and its success told."""
         began = monotonic()
-        looked = await reader.look()
+        looked = await look_into_all(readers)
         complaint = looked.complaint or self._complaint
         error = faults.Refused.result if complaint else ""
         await self._store.succeeded(self._lease, looked.began, connected=stays, error=error, text=complaint)

@@ -188,6 +188,11 @@ class Account(_Part):
     password: Secret = Field(title="Password", description="The secret that holds the password.")
     tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
     folder: Line = Field("INBOX", title="IMAP Folder", description="Folder that is watched (IMAP only).")
+    folders: tuple[Line, ...] = Field(
+        (),
+        description="Several folders instead of one; new mail in the first is told at once, in the others "
+        "it is found every `interval` and whenever the first has some (IMAP only).",
+    )
     dispatch: Literal["by_to"] | None = Field(
         None,
         title="Dispatching",
@@ -239,6 +244,11 @@ class Account(_Part):
     @property
     def is_imap(self) -> bool:
         return self.type.startswith("imap")
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Every folder, the one that tells of new mail first."""
+        return self.folders or (self.folder,)
 
 
 class Outbound(_Part):

@@ -110,13 +110,15 @@ class Mailbox:
 
     # --- reading
 
-    async def fetch(self, mails: Sequence[Listed], max_size: int) -> list[Fetched]:
+    async def fetch(self, mails: Sequence[Listed], max_size: int, *, sizes_hold: bool = True) -> list[Fetched]:
         """The mails whole, in UID order; one the server did not send has `body` None.
 
         What may come is bounded by the announced sizes with some slack, a single mail by `max_size`.
         """
         announced = sum(mail.size for mail in mails)
-        budget = min(announced + announced // 2 + _SLACK * len(mails), max_size * len(mails))
+        budget = max_size * len(mails)
+        if sizes_hold:
+            budget = min(announced + announced // 2 + _SLACK * len(mails), budget)
         exchange = await self.run(
             "FETCH",
             uid_set(mail.uid for mail in mails),

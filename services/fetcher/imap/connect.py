@@ -41,6 +41,9 @@ async def connect(
                 await _secure(wire, mailbox, host, context)
             if wire.state != AUTH:
                 await _log_in(wire, mailbox, user, password)
+            if "ID" in wire.capabilities:
+                # RFC 2971; some servers refuse SELECT to whom they do not know. What they answer means nothing to us
+                await mailbox.run("ID", '("name" "Carteiro")')
             return mailbox
     except BaseException as error:
         fault = as_fault(error, f"{host}:{port}", in_handshake=wire.deaf)

@@ -117,17 +117,19 @@ class Mailbox:
 
     # --- reading
 
-    async def fetch(self, mails: Sequence[Listed], max_size: int) -> list[Fetched]:
+    async def fetch(self, mails: Sequence[Listed], max_size: int, *, sizes_hold: bool = True) -> list[Fetched]:
         """The mails whole; one the server refuses has `body` None."""
-        fetched = [Fetched(mail.uid, await self._retrieve(mail, max_size)) for mail in mails]
+        fetched = [Fetched(mail.uid, await self._retrieve(mail, max_size, sizes_hold=sizes_hold)) for mail in mails]
         await self._numbering.keep_hashes(
             {got.uid: hashlib.sha256(got.body).hexdigest() for got in fetched if got.body is not None}
         )
         self._read.update(got.uid for got in fetched if got.body is not None)
         return fetched
 
-    async def _retrieve(self, mail: Listed, max_size: int) -> bytes | None:
-        at_most = min(mail.size + mail.size // 2 + _SLACK, max_size + _SLACK)
+    async def _retrieve(self, mail: Listed, max_size: int, *, sizes_hold: bool = True) -> bytes | None:
+        at_most = max_size + _SLACK
+        if sizes_hold:
+            at_most = min(mail.size + mail.size // 2 + _SLACK, at_most)
         try:
             return await self._wire.read(f"RETR {self._numbers[mail.uid]}", "RETR", expected=mail.size, at_most=at_most)
         except faults.Refused:

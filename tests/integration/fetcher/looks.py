@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from services.fetcher.reading import Looked, Reader
-from services.fetcher.session import Session
+from services.fetcher.session import Pace, Session
 from services.fetcher.store import Lease
 from services.fetcher.watch import Surroundings
 from shared.desk.model import Account
@@ -17,11 +17,13 @@ ACCOUNT = Account.model_validate(
 )
 
 
-async def look(around: Surroundings, lease: Lease, log_in: Connect, port: int, **changes: object) -> Looked:
+async def look(
+    around: Surroundings, lease: Lease, log_in: Connect, port: int, pace: Pace | None = None, **changes: object
+) -> Looked:
     account = ACCOUNT.model_copy(update=changes)
     mailbox = await log_in(port)
     try:
-        return await Reader(Session(around.rim, lease, account, mailbox, account.folder), "all").look()
+        return await Reader(Session(around.rim, lease, account, mailbox, account.folder, pace or Pace()), "all").look()
     finally:
         await mailbox.close()
 

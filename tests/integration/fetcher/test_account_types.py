@@ -142,3 +142,34 @@ async def test_a_mail_arrives_byte_for_byte(on_dovecot: OnDovecot, account_type:
     async with on_dovecot.fetcher():
         (received,) = await on_dovecot.received(1)
     assert received.raw.rstrip(b"\r\n") == sent.rstrip(b"\r\n")
+
+
+# --- several folders
+
+
+async def test_every_folder_has_its_own_cursor_and_the_first_tells_of_new_mail(on_dovecot: OnDovecot) -> None:
+    on_dovecot.put(mail(1))
+    on_dovecot.put(mail(2), folder="R&APw-ckfragen")  # modified UTF-7 on disk
+    on_dovecot.put(mail(3), folder="Spam")
+    on_dovecot.use("imaps", folders="[INBOX, Rückfragen, Spam]", after="delete", interval="1h")
+    async with on_dovecot.fetcher():
+        received = await on_dovecot.received(3)
+        assert {m.folder for m in received} == {"INBOX", "Rückfragen", "Spam"}
+        await until(lambda: on_dovecot.left("Spam") == 0)
+        on_dovecot.put(mail(4), folder="Spam")
+        on_dovecot.put(mail(5))  # a push in the first folder looks at the others too
+        assert {m.folder for m in (await on_dovecot.received(5))[3:]} == {"INBOX", "Spam"}
+    assert await on_dovecot.row("SELECT count(*) AS folders FROM fetcher.folders") == {"folders": 3}
+
+
+async def test_a_folder_that_does_not_exist_is_told_and_keeps_nobody_from_the_others(on_dovecot: OnDovecot) -> None:
+    on_dovecot.put(mail(1))
+    on_dovecot.put(mail(2), folder="Spam")
+    on_dovecot.use("imaps", folders="[INBOX, nowhere, Spam]")
+    async with on_dovecot.fetcher():
+        assert len(await on_dovecot.received(2)) == 2
+
+        async def told() -> bool:
+            return "nowhere" in (await on_dovecot.status()).get("error_text", "")
+
+        await until(told)

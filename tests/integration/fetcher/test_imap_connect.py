@@ -316,3 +316,16 @@ async def test_bytes_behind_the_ok_to_starttls_are_an_attack(
     async with scripted(inject) as server:
         with pytest.raises(faults.TlsFailed):
             await log_in(server.port, Security.starttls, trusting, host="localhost")
+
+
+async def test_we_say_who_we_are_where_the_server_asks(log_in: Connect) -> None:
+    async def serve(server: Server) -> None:
+        await server.lets_in("IMAP4rev1 ID")
+        assert "Carteiro" in await server.hears("ID")
+        await server.answers("* ID NIL", tagged="NO whoever you are")
+        await server.opens(uidnext=12)
+        await server.hangs()
+
+    async with scripted(serve) as server:
+        mailbox = await log_in(server.port)
+        assert (await mailbox.open("INBOX")).uidnext == 12

@@ -1,16 +1,18 @@
 """Mails that cannot be fetched and connections that die at the wrong moment: scripted mailboxes, real Kafka."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from services.fetcher import faults
+from services.fetcher.session import Pace
 from shared.kafka.admin import apply_topics
 from tests.integration.fetcher.conftest import Connect
 from tests.integration.fetcher.dialogue import Server, scripted
 from tests.integration.fetcher.looks import leased, look
-from tests.integration.fetcher.scripted_mailbox import ScriptedMailbox
+from tests.integration.fetcher.scripted_mailbox import ScriptedMailbox, members
 from tests.integration.fetcher.world import World, mail, until
 from tests.servers import OwnServers
 
@@ -61,16 +63,58 @@ async def test_a_failed_mail_is_not_tried_before_its_time(world: World, log_in: 
     assert box.fetched == ["1"]
 
 
-async def test_a_short_body_is_no_mail(world: World, log_in: Connect) -> None:
-    class Short(ScriptedMailbox):
-        async def _send_bodies(self, server: Server, uids: str) -> None:
-            await server.answers(b"* 1 FETCH (UID 1 BODY[] {4}\r\ntorn)")
+@pytest.mark.parametrize("announced", [0, 4000, 10], ids=["zero", "too many", "too few"])
+async def test_a_wrong_size_is_the_servers_defect_and_the_mail_is_taken(
+    world: World, log_in: Connect, announced: int
+) -> None:
+    class Miscounts(ScriptedMailbox):
+        async def _answer(self, server: Server, command: str) -> None:
+            if "RFC822.SIZE" in command:
+                await server.answers(f"* 1 FETCH (UID 1 RFC822.SIZE {announced} FLAGS ())")
+            else:
+                await super()._answer(server, command)
 
-    async with scripted(Short({1: b"x" * 500})) as server, leased(world) as (around, lease):
+    body = mail(1) + b"x" * 200_000 if announced == 10 else mail(1)
+    async with scripted(Miscounts({1: body})) as server, leased(world) as (around, lease):
+        for _ in range(2):  # one far larger than announced is first taken for a lie
+            with contextlib.suppress(faults.TooLarge):
+                await look(around, lease, log_in, server.port)
+            await world.execute("UPDATE fetcher.failed SET retry_at = clock_timestamp()")
+    (taken,) = await world.received(1)
+    assert taken.size == len(body)
+
+
+async def test_a_substitute_of_exchange_is_an_attempt_and_no_mail(world: World, log_in: Connect) -> None:
+    substitute = (
+        b"From: Microsoft Exchange Server\r\nSubject: Retrieval using the IMAP4 protocol failed for the following\r\n"
+        b" message: 2\r\n\r\nThe server couldn't retrieve the following message:\r\n"
+    )
+    box = ScriptedMailbox({1: mail(1), 2: substitute})
+    async with scripted(box) as server, leased(world) as (around, lease):
         await look(around, lease, log_in, server.port)
-    row = await world.row("SELECT attempts, reason FROM fetcher.failed")
-    assert row["attempts"] == 1
-    assert "500" in row["reason"]
+    assert await world.row("SELECT uid, attempts FROM fetcher.failed") == {"uid": 2, "attempts": 1}
+    assert len(await world.received(1)) == 1
+    assert box.stored == ["1"]
+
+
+async def test_a_size_listing_that_takes_too_long_is_halved_not_repeated(world: World, log_in: Connect) -> None:
+    class Slow(ScriptedMailbox):
+        """Lists no more than three sizes before the deadline."""
+
+        async def _answer(self, server: Server, command: str) -> None:
+            if "RFC822.SIZE" in command and len(members(command.split()[2], list(self.bodies))) > 3:
+                await server.hangs()
+            else:
+                await super()._answer(server, command)
+
+    box = Slow({uid: mail(uid) for uid in range(1, 11)})
+    pace = Pace()
+    async with scripted(box) as server, leased(world) as (around, lease):
+        for _ in range(2):
+            with pytest.raises(faults.TimedOut):
+                await look(around, lease, log_in, server.port, pace)
+        await look(around, lease, log_in, server.port, pace)
+    assert len(await world.received(10)) == 10
 
 
 async def test_a_connection_lost_at_the_store_flags_later_and_repeats_nothing(world: World, log_in: Connect) -> None:

@@ -61,7 +61,7 @@ WARNINGS = [
     (ADDRESS + DEFAULT + "auto_responses: {r: {type: auto_reply, queues: [Raw], subject: s, text: r.txt}}", []),
     (
         "accounts: {c: {type: pop3s, host: h, user: u, password: {secret: p}, queue: Raw, trusted: true}}",
-        ["1 accounts.c.type: pop3s is not read by this version"],
+        [],
     ),
     (
         "filters: {f: {match: [{header: To, pattern: x}], set: {X-OTRS-Queue: Row, X-OTRS-Owner: ana}}}",
