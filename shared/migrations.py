@@ -113,6 +113,8 @@ def available(root: Path = _ROOT) -> list[Migration]:
             migration = Migration(service, int(number), phase, path.name, path.read_text(encoding="utf-8"))
             if _BUILDS.search(_COMMENT.sub("", migration.sql)):  # built, and the runner died before its note
                 raise MigrationError(f"{migration}: CREATE INDEX CONCURRENTLY needs IF NOT EXISTS, it may run twice")
+            if any((each.service, each.number) == (service, migration.number) for each in found):
+                raise MigrationError(f"{migration}: another migration of the service has this number")
             found.append(migration)
     return found
 

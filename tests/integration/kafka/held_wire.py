@@ -1,4 +1,4 @@
-"""A wire between client and broker that can hold back what the broker says, while requests pass."""
+"""A wire between client and broker that can hold back what either says, and that can be cut."""
 
 import asyncio
 import contextlib
@@ -8,13 +8,13 @@ import aiokafka.client
 
 
 class HeldWire:
-    """Forwards connections to one broker; `hold()` keeps its answers back until `release()`."""
+    """Forwards connections to one broker; `hold()` keeps its answers back until `release()`, or what is said to it."""
 
     def __init__(self, broker: str) -> None:
         host, _, port = broker.rpartition(":")
         self._broker = (host, int(port))
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._answers, self._requests = asyncio.Event(), asyncio.Event()
+        self.release()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.opened = 0
@@ -32,11 +32,18 @@ class HeldWire:
             writer.close()  # the pumps end by themselves
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def hold(self) -> None:
-        self._flowing.clear()
+    def hold(self, *, requests: bool = False) -> None:
+        (self._requests if requests else self._answers).clear()
 
     def release(self) -> None:
-        self._flowing.set()
+        self._answers.set()
+        self._requests.set()
+
+    def cut(self) -> None:
+        """Every connection breaks; what was held is lost."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1
@@ -48,8 +55,8 @@ class HeldWire:
             self._tasks.add(task)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, up_writer, held=False))
-                both.create_task(self._pump(up_reader, writer, held=True))
+                both.create_task(self._pump(reader, up_writer, self._requests))
+                both.create_task(self._pump(up_reader, writer, self._answers))
         except* (OSError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -57,10 +64,11 @@ class HeldWire:
             for each in (writer, up_writer):
                 each.close()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, held: bool) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         while data := await source.read(65536):
-            if held:
-                await self._flowing.wait()
+            await flowing.wait()
+            if source.at_eof() or sink.is_closing():
+                break  # who said it has hung up meanwhile
             sink.write(data)
             with contextlib.suppress(ConnectionError):
                 await sink.drain()

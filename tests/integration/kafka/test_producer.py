@@ -78,10 +78,7 @@ async def test_an_answer_held_back_for_a_minute_makes_one_copy_a_try_and_none_af
     # the first try reached the broker; a new producer cannot even get its id while answers are held
     copies = await written(reader, topic)
     assert 2 <= copies <= 2 + tries
-    calm = monotonic()
-    while monotonic() - calm < 3:
-        assert await written(reader, topic) == copies, "something was delivered behind our back"
-        await asyncio.sleep(0.2)
+    await calm(reader, topic, copies)
 
 
 async def test_a_record_too_large_fails_and_the_next_send_passes(
@@ -112,6 +109,49 @@ async def test_a_cancelled_send_leaves_nothing_that_is_sent_later(
         await producer.close()
         await none_open(wire)
     assert await written(reader, topic) == before
+
+
+async def calm(reader: AIOKafkaConsumer, topic: str, expected: int) -> None:
+    started = monotonic()
+    while monotonic() - started < 3:
+        assert await written(reader, topic) == expected, "something was delivered behind our back"
+        await asyncio.sleep(0.2)
+
+
+async def test_a_cancelled_send_that_had_not_left_does_not_leave_later(
+    servers: Servers, prefix: str, topic: str, reader: AIOKafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with HeldWire(servers.kafka) as wire:
+        through(wire, monkeypatch)
+        producer = Producer(servers.kafka, prefix, client_id="test")
+        await producer.send_all(outgoing(1))
+        wire.hold(requests=True)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await producer.send_all(outgoing(1))
+        wire.release()
+        await calm(reader, topic, 1)
+        await producer.close()
+
+
+async def test_an_answer_that_was_lost_makes_no_second_copy(
+    servers: Servers, prefix: str, topic: str, reader: AIOKafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client sends the batch again on a new connection; the broker knows its sequence number."""
+    async with HeldWire(servers.kafka) as wire:
+        through(wire, monkeypatch)
+        producer = Producer(servers.kafka, prefix, client_id="test")
+        await producer.send_all(outgoing(1))
+        wire.hold()
+        sending = asyncio.create_task(producer.send_all(outgoing(1)))
+        async with asyncio.timeout(20):
+            while await written(reader, topic) < 2:
+                await asyncio.sleep(0.05)
+        wire.cut()
+        wire.release()
+        await sending
+        await producer.close()
+    assert await written(reader, topic) == 2
 
 
 async def test_a_broker_that_is_not_there_is_a_failed_send_within_the_deadline(prefix: str) -> None:

@@ -74,3 +74,13 @@ def test_a_comment_may_speak_of_indexes(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "0001_pre_x.sql").write_text("-- not CREATE INDEX CONCURRENTLY yet\nSELECT 1;")
     assert len(available(tmp_path)) == 1
+
+
+def test_a_number_is_given_once(tmp_path: Path) -> None:
+    """The second of them would be taken for applied."""
+    folder = tmp_path / "mailer/migrations"
+    folder.mkdir(parents=True)
+    for name in ("0001_pre_x.sql", "0001_pre_y.sql"):
+        (folder / name).write_text("SELECT 1;")
+    with pytest.raises(MigrationError, match=r"0001_pre_y\.sql: another migration of the service has this number"):
+        available(tmp_path)
