@@ -103,7 +103,7 @@ class Standing:
 
 def available(root: Path = _ROOT) -> list[Migration]:
     """All migrations of this version, services in order, numbers ascending. Raises MigrationError."""
-    found = []
+    found: list[Migration] = []
     for service in SERVICES:
         for path in sorted((root / service / "migrations").glob("*.sql")):
             number, _, rest = path.stem.partition("_")

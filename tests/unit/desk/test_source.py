@@ -100,6 +100,7 @@ def test_broken_yaml_is_one_sentence_with_its_line(raw: bytes, line: int, found:
     assert found is None or error.value.found == found
 
 
+@pytest.mark.timeout(20)
 def test_aliases_of_aliases_end_soon() -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
