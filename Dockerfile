@@ -33,12 +33,14 @@ LABEL org.opencontainers.image.title="Carteiro" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /app/.venv /app/.venv
 ENV PATH=/app/.venv/bin:$PATH TMPDIR=/scratch PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CARTEIRO_REVISION=${REVISION}
+# the object store of an installation of one machine (CARTEIRO_OBJECTS); a volume there takes its owner over
+RUN install -d -o 10001 -g 10001 /var/lib/carteiro/objects
 # a number: runAsNonRoot cannot judge a name
 USER 10001:10001
 WORKDIR /app
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # for compose; Kubernetes has probes of its own
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s CMD ["carteiro", "healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=2s CMD ["python3", "-I", "-m", "ops.healthcheck"]
 ENTRYPOINT ["carteiro"]
 CMD ["run", "all"]

@@ -33,7 +33,10 @@ run: .venv/.local ## start everything, send one mail through; ONCE=1 stops by it
 	@$(PY) -m ops.stack $(if $(ONCE),--once) $(if $(DESK),--desk $(DESK))
 
 test: .venv/.dev ## every test, in parallel, on real servers (TESTS=path for a part)
-	@$(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests $(TESTS)
+	@$(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests --ignore=tests/containers $(TESTS)
+
+test-containers: .venv/.dev ## the same on containers, and the built image (needs Docker and `make image`)
+	@CARTEIRO_REQUIRE_DOCKER=1 $(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests $(TESTS)
 
 check: .venv/.dev ## lint, types, boundaries, unit and contract tests; Python only, no server
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check . && echo "ruff: clean"
@@ -95,4 +98,4 @@ help:
 	$(call install,requirements-dev.lock)
 	@touch $@ .venv/.local
 
-.PHONY: run test check manifests image release mutants bench pages setup locks clean-data help
+.PHONY: run test test-containers check manifests image release mutants bench pages setup locks clean-data help

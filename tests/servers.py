@@ -4,7 +4,8 @@ The process that pytest was called in owns them. It answers on a loopback port; 
 itself) asks there. They run on free ports below a temporary folder, in a thread's own event loop, and are gone
 when the run ends, by kill -9 too (ops/stack/guard.py). Servers named in the environment are used instead:
 CARTEIRO_TEST_KAFKA (host:port), CARTEIRO_TEST_POSTGRES (DSN of an administrator), CARTEIRO_TEST_MAIL (JSON: host,
-smtp, smtps, imap, imaps, pop3, pop3s, api), CARTEIRO_TEST_CA_FILE.
+smtp, smtps, imap, imaps, pop3, pop3s, api), CARTEIRO_TEST_CA_FILE. What has no address is a container where a Docker
+engine answers, and a process of the local stack elsewhere; CARTEIRO_REQUIRE_DOCKER=1 demands the engine.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import threading
 from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -62,6 +63,8 @@ class Given(BaseSettings):
     mail: Mail | None = None
     ca_file: Path | None = None
     ci: bool = Field(default=False, validation_alias="CI")
+    docker_host: str = Field(default="unix:///var/run/docker.sock", validation_alias="DOCKER_HOST")
+    require_docker: bool = Field(default=False, validation_alias="CARTEIRO_REQUIRE_DOCKER")
 
 
 class Background:
@@ -85,18 +88,54 @@ class Background:
         self.loop.close()
 
 
-class Started:
-    """One started set of servers with its folder."""
+class Started(Protocol):
+    """One started set of servers: `postgres`, `kafka`, `greenmail`, as far as they were wanted."""
+
+    stack: Stack
+
+    async def kill(self, name: str) -> None: ...
+    async def stop(self, name: str) -> None: ...
+    async def restart(self, name: str) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Processes:
+    """Servers of the local stack, with their folder."""
 
     def __init__(self, supervisor: Supervisor, stack: Stack, exits: contextlib.AsyncExitStack) -> None:
-        self.supervisor, self.stack, self._exits = supervisor, stack, exits
+        self.stack, self._exits = stack, exits
+        self.kill, self.stop, self.restart = supervisor.kill, supervisor.stop, supervisor.restart
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         await self._exits.aclose()
 
 
+def engine_answers() -> bool:
+    """Does a Docker engine listen where Docker's own programs would look for one?"""
+    scheme, _, address = Given().docker_host.partition("://")
+    try:
+        if scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(address)
+        else:
+            host, _, port = address.partition("/")[0].rpartition(":")
+            socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 async def start(*, wanted: Wanted = ALL, kafka: str | None = None, postgres: str | None = None) -> Started:
-    """On free ports; a port lost to another program between asking and binding is worth one more try."""
+    """On free ports; a port lost to another program between asking and binding is worth one more try.
+
+    Raises RuntimeError where an engine is demanded and none answers.
+    """
+    if engine_answers():
+        from tests import container_servers
+
+        return await container_servers.start(wanted, kafka, postgres)
+    if Given().require_docker:
+        raise RuntimeError("CARTEIRO_REQUIRE_DOCKER is set, and no Docker engine answers")
     try:
         return await _start(wanted, kafka, postgres)
     except Misconfigured:
@@ -113,7 +152,7 @@ async def _start(wanted: Wanted, kafka: str | None, postgres: str | None) -> Sta
     async with contextlib.AsyncExitStack() as exits:
         exits.callback(shutil.rmtree, folder, ignore_errors=True)
         supervisor, stack = await exits.enter_async_context(serve(settings, _quiet, wanted=wanted))
-        return Started(supervisor, stack, exits.pop_all())
+        return Processes(supervisor, stack, exits.pop_all())
 
 
 def _quiet(what: str, seconds: float) -> None:
@@ -167,7 +206,7 @@ class Owner:
         if self._template is not None and self._given.postgres:
             self._background.run(_execute(self._given.postgres, f"DROP DATABASE IF EXISTS {self._template}"))
         if self._started is not None:
-            self._background.run(self._started.stop())
+            self._background.run(self._started.close())
         self._background.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -241,18 +280,18 @@ class OwnServers:
 
     async def kill(self, name: str) -> None:
         """kill -9, and gone when this returns."""
-        await self._background.arun(self._started.supervisor.kill(name))
+        await self._background.arun(self._started.kill(name))
 
     async def stop(self, name: str) -> None:
         """As an administrator would; gone when this returns."""
-        await self._background.arun(self._started.supervisor.stop(name))
+        await self._background.arun(self._started.stop(name))
 
     async def restart(self, name: str) -> None:
         """The same data and ports; answers when this returns."""
-        await self._background.arun(self._started.supervisor.restart(name))
+        await self._background.arun(self._started.restart(name))
 
     async def close(self) -> None:
-        await self._started.stop()
+        await self._started.close()
 
 
 def with_database(dsn: str, name: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import psutil
@@ -60,7 +60,8 @@ agents:
 
 @dataclass
 class Installation:
-    """`start`, `kill` and `stop` take a service's name, or `all` for the four in one process."""
+    """`start`, `kill` and `stop` take a service's name, or `all` for the four in one process; `mailer-1` is one of
+    several mailers, with that name as its instance."""
 
     servers: Servers
     prefix: str
@@ -72,7 +73,7 @@ class Installation:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @classmethod
-    async def prepare(cls, servers: Servers, prefix: str, dsn: str, folder: Path) -> "Installation":
+    async def prepare(cls, servers: Servers, prefix: str, dsn: str, folder: Path) -> Self:
         name = prefix.strip("-")
         built = cls(servers, prefix, dsn, folder, f"suporte-{name}@demo.test", f"ana-{name}@demo.test")
         (folder / "secrets").mkdir()
@@ -100,8 +101,8 @@ class Installation:
         for name, port in zip(names, free_ports(len(names)), strict=True):
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [*self.command, "run", name],
-                    env=self.environment(port),
+                    [*self.command, "run", name.partition("-")[0]],
+                    env=self.environment(port) | ({"CARTEIRO_INSTANCE": name} if "-" in name else {}),
                     cwd=self.folder,
                     stdout=log,
                     stderr=log,
