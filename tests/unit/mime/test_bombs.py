@@ -13,6 +13,7 @@ import pytest
 
 from shared.mime import Mail, parse
 from shared.mime.fields import header_fields
+from tests.unit.mime.packed import attribute, file_of, properties, signed, winmail
 
 BOUND = 5.0
 T = TypeVar("T")
@@ -149,6 +150,13 @@ HTML_BOMBS = {
     "margins": b'<div style="margin-top:99999em">x</div>' * 10_000,
     "wide table": b"<table><tr><td>" + b"A" * 100_000 + b"</td></tr>" + b"<tr><td>b</td></tr>" * 7_000,
     "nested tables": b"<table><tr><td>" * 20_000,
+    "cells": b"<td>x" * 50_000,
+    "rows": b"<tr><td>x" * 25_000,
+    "tables that only end": b"</table>" * 30_000,
+    "pictures": b"data:image/png;base64," * 10_000,
+    "short pictures": (b"data:image/png;base64," + b"A" * 41 + b" ") * 4_000,
+    "paragraphs": b"<p>" * 83_000,
+    "quotations": b"<blockquote>" * 90 + b"</blockquote>" * 20_000,
     "links": b"<a href=x>y</a>" * 17_000,
     "attributes": b"<a " + b"b=c " * 60_000 + b">x</a>",
     "blank": b" " * 1_000_000,
@@ -215,3 +223,92 @@ def test_bodies_are_decoded_in_linear_time(kind: str, encoding: str) -> None:
 def test_lines_that_are_nearly_delimiters_cost_linear_time(near: bytes) -> None:
     raw = b"Content-Type: multipart/mixed; boundary=" + b"a" * 40 + b"\n\n" + near * (4_000_000 // len(near))
     decided(raw)
+
+
+MIB = 1024 * 1024
+CHARSET_BOMBS = {
+    "strays": b"\xe9a",
+    "characters and strays": b"\xc3\xa3\xe9",
+    "surrogates": b"\xed\xa0\xbd\xed\xb8\x80",
+    "halves": b"\xe2\x82\n",
+    "folded": b"\xc3\r\n\xa3",
+    "folded wrongly": b"\xc3\r\n",
+    "undefined": b"\x81",
+    "escapes": b"\x1b$B",
+    "Shift_JIS": b"\x82\xa0",
+}
+
+
+@pytest.mark.parametrize("piece", CHARSET_BOMBS)
+@pytest.mark.parametrize("label", [b"", b"; charset=utf-8", b"; charset=iso-2022-jp", b"; charset=gb2312"])
+def test_B11_a_megabyte_of_riddles_of_charsets_is_decided(piece: str, label: bytes) -> None:
+    data = CHARSET_BOMBS[piece]
+    decided(b"Content-Type: text/plain" + label + b"\n\n" + data * (MIB // len(data)))
+
+
+def cms(*tags: bytes) -> bytes:
+    """The beginning of a SignedData of indefinite length, then `tags`."""
+    head = "3080 06092a864886f70d010702 a080 3080 020101 3180 0000 3080 06092a864886f70d010701 a080"
+    return b"Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: binary\n\n" + b"".join(
+        [bytes.fromhex(head), *tags]
+    )
+
+
+TNEF = b"Content-Type: application/ms-tnef\nContent-Transfer-Encoding: binary\n\n"
+NESTED = b"Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: binary\n\n"
+MANY_PARTS = signed(b"Content-Type: multipart/mixed; boundary=c\n\n" + b"--c\nContent-Type: a/b\n\nx\n" * 900)
+PACKED_BOMBS = {
+    "begin lines": b"\n\nS: s\n\n" + b"begin 644 x\n" * 80_000,
+    "begun files": b"S: s\n\n" + b"begin 644 x\n#86)C\n" * 50_000,
+    "small files": b"S: s\n\n" + b"begin 644 x\n#86)C\nend\n" * 50_000,
+    "a large file": b"S: s\n\nbegin 644 x\n" + (b"M" + b"A" * 60 + b"\n") * 200_000 + b"end\n",
+    "flowed": b"Content-Type: text/plain; format=flowed\n\n" + b"a \n" * 300_000,
+    "flowed quotes": b"Content-Type: text/plain; format=flowed\n\n" + (b">" * 1000 + b" \n") * 1000,
+    "endless octets": cms(b"\x24\x80" * 500_000),
+    "endless elements": NESTED + b"\x30\x80" * 1_000_000,
+    "signatures of many parts": b"Content-Type: multipart/mixed; boundary=b\n\n"
+    + (b"--b\n" + NESTED + MANY_PARTS + b"\n") * 300,
+    "attributes": TNEF + winmail(*[attribute(1, 0x9003, b"")] * 200_000),
+    "files": TNEF + winmail(*[file_of(b"", b"")] * 60_000),
+    "properties without end": TNEF + winmail(attribute(1, 0x9003, b"\xff" * 4 + b"\x03\x10\x00\x37" + b"\0" * 800_000)),
+    "values without end": TNEF + winmail(attribute(1, 0x9003, b"\1\0\0\0\x1e\x10\0\x37\xff\xff\3\0" + b"\0" * 800_000)),
+    "names": TNEF
+    + winmail(attribute(2, 0x9002, b""), *[attribute(2, 0x9005, properties((0x1F, 0x3707, b"a\0")))] * 50_000),
+    "words in base64": b"Content-Transfer-Encoding: base64\n\n" + b"ab cd " * 200_000,
+    "words behind base64": b"Content-Transfer-Encoding: base64\n\nYWJj\n" + b"a b " * 300_000,
+}
+
+
+@pytest.mark.parametrize("bomb", PACKED_BOMBS)
+def test_B14_bombs_inside_of_parts_are_decided(bomb: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mail = decided(PACKED_BOMBS[bomb])
+    assert within(BOUND, lambda: sum(part.size for part in mail.attachments)) <= 4 * len(PACKED_BOMBS[bomb])
+    within(BOUND, lambda: mail.reply_text)
+    assert len(mail.attachments) <= 2000
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024 < 256
+
+
+def test_C9_a_stream_that_promises_four_billion_properties_ends() -> None:
+    small = TNEF + winmail(attribute(1, 0x9003, b"\xff\xff\xff\xff"), file_of(b"a", b"A"))
+    assert [part.content for part in decided(small, 0.5).attachments] == [b"A"]
+
+
+QUOTES = {
+    "quotes": b"> q\n",
+    "openings": b"On 3 Mar 2026\n",
+    "attributions": b"wrote:\n",
+    "fields": b"From: x\nTo: y\n",
+    "rules": b"-" * 300 + b"\n",
+    "long openings": b"On " + b"x" * 390 + b"\n",
+    "equals": b"= " * 190 + b"\n",
+    "empty": b"\n",
+}
+
+
+@pytest.mark.parametrize("piece", QUOTES)
+def test_B12_the_reply_is_found_in_linear_time(piece: str) -> None:
+    mail = decided(b"S: s\n\nwrote ---\n" + QUOTES[piece] * (MIB // len(QUOTES[piece])))
+    within(BOUND, lambda: mail.reply_text)
+    marked = b"Content-Type: text/html\n\n" + b"<blockquote>" * 20_000 + b'<div id="' + b"x" * 190 + b'divRplyFwdMsg"'
+    within(BOUND, lambda: parse(marked).reply_text)
