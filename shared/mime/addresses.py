@@ -145,7 +145,7 @@ def _read(item: bytes, decoder: Decoder, limits: Limits) -> Address | None:
     if b"@" not in item:
         return None
     opening = item.rfind(b"<")
-    if opening >= 0 and b"@" in item[opening:]:
+    if opening >= 0 and b"@" in item[opening:].partition(b">")[0]:
         inner, _, behind = item[opening + 1 :].partition(b">")
         address = _normalised(inner, limits)
         name = _name(item[:opening], decoder, limits) or _comment(behind, decoder, limits)
@@ -168,7 +168,7 @@ def _inside_comment(item: bytes, decoder: Decoder, limits: Limits) -> Address | 
 
 def _name_before(item: bytes, written: bytes, decoder: Decoder, limits: Limits) -> str:
     """The words before an address that nothing sets off."""
-    before = item[: item.find(written)].strip(b" \t[") if written and b'"' not in item else b""
+    before = item[: item.find(written)].strip(b" \t[<>") if written and b'"' not in item else b""
     return _name(before, decoder, limits) if before and b"@" not in before else ""
 
 

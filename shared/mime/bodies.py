@@ -11,7 +11,7 @@ from shared.mime.clean import lines, one_line
 from shared.mime.fields import block
 from shared.mime.filenames import filename, shown
 from shared.mime.flowed import unwrapped
-from shared.mime.html_text import text_of, without_images
+from shared.mime.html_text import charset_of, text_of, without_images
 from shared.mime.limits import Limits
 from shared.mime.model import Attachment
 from shared.mime.parameters import parameter, parameters, token
@@ -107,7 +107,9 @@ class _Sorter:
 
     def _text(self, raw: bytes, leaf: Leaf) -> str:
         is_html = leaf.content_type == "text/html"
-        text = lines(self._decoder.text(self._read(raw, leaf, is_html=is_html), self._charset(leaf) or None))
+        data = self._read(raw, leaf, is_html=is_html)
+        label = self._charset(leaf) or (charset_of(data) if is_html else "")
+        text = lines(self._decoder.text(data, label or None))
         if not is_html and leaf.parameters.get("format", b"").lower() == b"flowed":
             text = unwrapped(text, delete_blank=leaf.parameters.get("delsp", b"").lower() == b"yes")
         return text

@@ -1,5 +1,6 @@
 """The charset ladder: from the sender's label to text, whatever the bytes; it cannot fail."""
 
+import re
 from dataclasses import dataclass, field
 
 from charset_normalizer import from_bytes
@@ -14,6 +15,8 @@ _WORST_SHARE = 0.05
 _SHORTEST_GUESS = 17
 _MANY_BYTES = ("gb18030", "big5hkscs", "cp932", "cp949", "euc-jp", "johab")
 _NOT_OVER_ASCII = ("utf-8", "utf-7", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "hz")
+_CHARACTER = re.compile(rb"[\xc2-\xf4][\x80-\xbf]")
+_BYTE_ORDER = (b"\xff\xfe", b"\xfe\xff")
 _ENOUGH = 4  # characters: shorter text of a multi-byte charset may be UTF-8 by chance
 
 
@@ -58,6 +61,8 @@ class Decoder:
             text = strict(data, "utf-8")
         if text is None and declared in ("iso2022_jp_ext", "cp932", "euc-jp"):
             text = japanese.eight_bit(data)
+        if text is None and declared and declared not in _MANY_BYTES and declared not in _NOT_OVER_ASCII:
+            text = _mixed(data)
         if text is None and declared and declared not in _NOT_OVER_ASCII:
             text = _mostly(data, declared)
         return self._unlabelled(data, declared == "utf-8") if text is None else text
@@ -71,13 +76,15 @@ class Decoder:
             return data.decode("ascii")
         text = strict(data, "utf-8")
         if text is None:
-            text = _mixed(data, believed=False)
+            text = _mixed(data)
         if text is None:
             text = self._as_its_parts(data)
         return self._western(data) if text is None else text
 
     def _unlabelled(self, data: bytes, believed: bool) -> str:
-        text = _mixed(data, believed=believed)
+        text = strict(data, "utf-16") if data.startswith(_BYTE_ORDER) else None
+        if text is None:
+            text = _mixed(data, believed=believed)
         if text is None and has_its_shape(data) and (name := code_page(data, self.language)):
             text = strict(data, name)
             self.declare(name)
@@ -132,7 +139,7 @@ def raw_header(data: bytes) -> str:
     return western(data) if text is None else text
 
 
-def _mixed(data: bytes, *, believed: bool) -> str | None:
+def _mixed(data: bytes, *, believed: bool = False) -> str | None:
     """UTF-8 with foreign bytes in it, if most are UTF-8; of as many of both the label decides."""
     beginning = mixed(data[:_SAMPLE])
     if beginning.strays > beginning.sequences:  # to read all of it costs as much as a guess
@@ -152,7 +159,8 @@ def _is_something_else(data: bytes, declared: str) -> bool:
     if declared == "cp932" and japanese.is_euc(data):
         return strict(data, "euc_jp") is not None
     if (text := strict(data, "utf-8")) is None:
-        return False
+        # in a text of single bytes a character of UTF-8 is hardly ever seen
+        return declared not in _MANY_BYTES and _CHARACTER.search(data) is not None and _mixed(data) is not None
     beyond = text.encode("ascii", "ignore")
     count = len(text) - len(beyond)
     if declared in _MANY_BYTES:

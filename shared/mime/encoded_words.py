@@ -9,6 +9,7 @@ from shared.mime.charsets import Decoder
 from shared.mime.clean import one_line
 
 _HEAD = re.compile(rb"=\?([^\s?=]{1,64})\?([bBqQ])\?")
+_CUT = re.compile(rb"[^\s?]{2,}")  # at the end of a field that a gateway cut
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 
 
@@ -48,6 +49,8 @@ def _pieces(value: bytes, limit: int, decoder: Decoder) -> list[bytes | _Word]:
     here = search = count = 0
     while head := _HEAD.search(value, search):
         end = _word_end(value, head.end())
+        if end < 0 and _CUT.fullmatch(value, head.end()):
+            end = len(value)
         if end < 0:
             search = head.start() + 2
             continue

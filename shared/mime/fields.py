@@ -182,6 +182,8 @@ def _ordinary(header: bytes, limits: Limits) -> dict[str, list[bytes]] | None:
     found = _FIELD.findall(header)
     if len(found) != header.count(b"\n") + (not header.endswith(b"\n")) or len(found) > limits.fields:
         return None
+    if found and _may_be_text(found[-1][0]):
+        return None
     fields: dict[str, list[bytes]] = {}
     for label, value in found:
         name = _field_name(label)
@@ -211,6 +213,11 @@ def _store(fields: dict[str, list[bytes]], name: str, pieces: list[bytes], limit
         value = _cut_value(value, limits.field)
         _note(defects, "field_cut")
     fields.setdefault(name, []).append(value)
+
+
+@lru_cache(maxsize=1024)
+def _may_be_text(label: bytes) -> bool:
+    return header_end.is_of_a_form(_field_name(label))
 
 
 @lru_cache(maxsize=1024)

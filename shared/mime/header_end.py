@@ -23,15 +23,24 @@ _OTHERS = frozenset(
 _FAMILIES = (
     *("x-", "list-", "resent-", "arc-", "content-", "received-", "dkim-", "domainkey-", "authentication-", "auto-"),
     *("thread-", "delivered-", "delivery-", "envelope-", "original-", "old-", "return-", "errors-", "disposition-"),
-    *("msip_", "feedback-", "mail-", "require-", "archived-", "abuse-", "ms-", "final-", "tls-"),
+    *("msip_", "spamdiagnostic", "feedback-", "mail-", "require-", "archived-", "abuse-", "ms-", "final-", "tls-"),
 )
 _PARAMETER = re.compile(rb"[\w-]{1,40}(?:\*\d{0,2}\*?)?=")
+_SHORTEST = 3  # letters of a form's name
+_FEWEST = 2  # fields of a form, where an empty line follows that may as well be the header's end
 _OPEN = (b";", b",")
 
 
 def is_of_mail(name: str) -> bool:
     """Whether `name` (lower case) is a field of mail headers; anybody may write `Nome:` in a text."""
     return name in _ONCE or name in _OTHERS or name.startswith(_FAMILIES)
+
+
+def is_of_a_form(name: str | None) -> bool:
+    """Whether people's forms have this name beside a value: programs put hyphens into theirs, or have one letter."""
+    if name is None or (("-" in name or len(name) < _SHORTEST) and name != "e-mail"):
+        return False
+    return not is_of_mail(name)
 
 
 def find(lines: Sequence[bytes], names: Sequence[str | None], *, separated: bool) -> tuple[int, int] | None:
@@ -53,7 +62,22 @@ def find(lines: Sequence[bytes], names: Sequence[str | None], *, separated: bool
                 return number + 1, number
         elif name is None and number > last and first_junk is None and not _continues(lines, number):
             first_junk = number
+    if not _is_of_a_text(lines, names):
+        return None
     return _without_any_line(names, last, first_junk, separated=separated)
+
+
+def _is_of_a_text(lines: Sequence[bytes], names: Sequence[str | None]) -> bool:
+    """Whether a text follows this header: before the bytes of a file no line may be put."""
+    for line, name in zip(lines, names, strict=True):
+        value = line.partition(b":")[2].strip().lower()
+        if name == "content-type" and not value.startswith((b"text", b"multipart/")):
+            return False
+        if (name == "content-transfer-encoding" and value.startswith(b"base64")) or (
+            name == "content-disposition" and value.startswith(b"attachment")
+        ):
+            return False
+    return True
 
 
 def _fresh(names: Sequence[str | None]) -> tuple[set[int], int]:
@@ -90,6 +114,7 @@ def _without_any_line(
         start += 1
     if first_junk is not None:
         return min(start, first_junk), first_junk
-    if not separated and start < len(names):
+    fields = [name for name in names[start:] if name != ""]
+    if fields and (not separated or (len(fields) >= _FEWEST and all(map(is_of_a_form, fields)))):
         return start, len(names)
     return None

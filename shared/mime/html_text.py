@@ -24,6 +24,8 @@ _BLOCK_END = re.compile(r"(?i)br|/?(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote|
 _BLANKS = re.compile(r"[ \t\r\f\v]+")
 _NEWLINES = re.compile(r" ?\n[ \n]*")
 _TABLES = re.compile(r"(?i)<(/?)(table|tbody|thead|tfoot|tr|td|th)(?=[\s/>])")
+_META = re.compile(rb"<meta\s[^<>]{0,200}charset\s{0,5}=[\s\"']{0,5}([\w.:-]{1,40})", re.IGNORECASE)
+_HEAD = 4_096
 _IMAGES = re.compile(
     rb"(data:image/[a-z0-9.+-]{1,40};base64,)(?:\s*[A-Za-z0-9+/=%]{40,}+)++[A-Za-z0-9+/=%]*", re.IGNORECASE
 )
@@ -87,6 +89,12 @@ def _too_deep(source: str, limit: int) -> bool:
         if depth > limit:
             return True
     return False
+
+
+def charset_of(data: bytes) -> str:
+    """What HTML says of its own charset, "" if nothing; the part's Content-Type comes before it."""
+    found = _META.search(data, 0, _HEAD)
+    return found[1].decode("ascii") if found else ""
 
 
 def without_images(data: bytes) -> bytes:

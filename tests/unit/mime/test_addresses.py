@@ -38,6 +38,7 @@ def to(value: str | bytes) -> list[tuple[str, str]]:
         ("Rita (r@x@y)", []),
         ("Rita Prado rita@x.example", [("Rita Prado", "rita@x.example")]),
         ("Rita [rita@x.example]", [("Rita", "rita@x.example")]),
+        ("<Rita Prado> rita@x.example", [("Rita Prado", "rita@x.example")]),
         ("'rita@x.example'", [("", "rita@x.example")]),
         ("marta.@x.example", [("", "marta.@x.example")]),
         (".m..a@x.example", [("", ".m..a@x.example")]),

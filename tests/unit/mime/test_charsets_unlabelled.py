@@ -1,5 +1,7 @@
 """Text whose charset nobody says, or says wrongly: what is measured here is how often it is read as it was written."""
 
+import base64
+
 import pytest
 
 from shared.mime import parse
@@ -127,6 +129,38 @@ def test_utf_8_under_another_label_is_utf_8(label: str) -> None:
     mail = parse(f"Subject: =?{label}?Q?Conex=C3=A3o_n=C3=A3o_=C3=A9_poss=C3=ADvel?=\n\n".encode())
     assert mail.subject == "Conexão não é possível"
     assert "charset_wrong" in mail.defects
+
+
+@pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "iso-8859-2", "windows-1251", "koi8-r"])
+def test_utf_8_with_a_foreign_byte_under_another_label_is_utf_8(label: str) -> None:
+    assert body(UTF_8 + b"\n-- \nJo\xe3o", label) == UTF_8.decode() + "\n-- \nJoão"
+
+
+@pytest.mark.parametrize(
+    ("page", "text"), [("cp1251", "Привет, Ёж и СЁСТРЫ: №5"), ("cp1252", "Ã© é “raro”: Ã, Â e â"), ("koi8-r", "Счёт")]
+)
+def test_text_of_single_bytes_stays_what_its_label_says(page: str, text: str) -> None:
+    assert body(text.encode(page), page) == text
+
+
+@pytest.mark.parametrize(
+    "meta",
+    ['<meta charset="windows-1251">', "<META http-equiv=Content-Type content='text/html; charset=windows-1251'>"],
+)
+def test_html_without_a_label_says_its_charset_itself(meta: str) -> None:
+    source = f"<html><head>{meta}</head><p>Где счёт?".encode("cp1251")
+    assert parse(b"Content-Type: text/html\n\n" + source).text.strip() == "Где счёт?"
+    labelled = b"Content-Type: text/html; charset=utf-8\n\n" + f"<head>{meta}</head><p>Где счёт?".encode()
+    assert parse(labelled).text.strip() == "Где счёт?"
+    assert (
+        parse(b"Content-Type: text/html\n\n" + f"<head>{meta}</head><p>Где счёт?".encode()).text.strip() == "Где счёт?"
+    )
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_label_is_known_by_its_byte_order_mark(order: str) -> None:
+    coded = base64.b64encode("\ufeffOlá, não".encode(order))
+    assert parse(b"Content-Transfer-Encoding: base64\n\n" + coded).text == "Olá, não"
 
 
 def test_one_character_of_utf_8_under_a_latin_label_is_utf_8_and_a_rare_pair_of_letters_is_not() -> None:

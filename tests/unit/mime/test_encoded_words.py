@@ -65,3 +65,17 @@ def test_a_long_subject_is_cut_and_marked() -> None:
 )
 def test_a_character_split_over_a_q_and_a_b_word_is_whole(written: bytes) -> None:
     assert parse(b"Subject: " + written + b"\n\n").subject == "Заявка"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"Re: =?utf-8?Q?Emiss=C3=A3o_da", "Re: Emissão da"),
+        (b"=?utf-8?B?RW1pc3PDo28g", "Emissão"),
+        (b"=?utf-8?Q?Emiss=C3=A3o?= =?utf-8?Q?_da_nota_n=C3=A3", "Emissão da nota nã"),
+        (b"=?utf-8?Q?Emiss=C3=A3o da", "=?utf-8?Q?Emiss=C3=A3o da"),
+        (b"is =?utf-8?q? a word?", "is =?utf-8?q? a word?"),
+    ],
+)
+def test_a_word_that_was_cut_at_the_end_of_its_field_is_read(written: bytes, read: str) -> None:
+    assert parse(b"Subject: " + written + b"\n\n").subject == read

@@ -115,6 +115,7 @@ HEAD = b"From: rita@loja.example\r\nTo: a@e.example\r\nSubject: Pedido\r\n"
         (b"http://x.example\r\nBom dia\r\n", "http://x.example\nBom dia\n"),
         (b"<html>oi</html>", "<html>oi</html>"),
         (b"Nome: Rita\r\nMensagem: onde?\r\n", "Nome: Rita\nMensagem: onde?\n"),
+        (b"Nome: Rita\r\nE-mail: r@x.example\r\n\r\nonde?", "Nome: Rita\nE-mail: r@x.example\n\nonde?"),
         (b"X-Mailer: a\r\n folded\r\nNome: Rita\r\n continua\r\n", "Nome: Rita\n continua\n"),
     ],
 )
@@ -139,6 +140,18 @@ def test_C7_what_a_person_wrote_behind_a_missing_or_blank_line_is_the_text(behin
 def test_C7_fields_behind_a_blank_line_or_junk_stay_fields(behind: bytes, name: str, value: str) -> None:
     mail = parse(HEAD + behind)
     assert (mail.header(name), mail.text) == (value, "text")
+
+
+@pytest.mark.parametrize("junk", [b'b.png"\r\n', b"Nome: x\r\nFone: y\r\n"])
+def test_C7_nothing_is_put_before_the_bytes_of_a_file(junk: bytes) -> None:
+    part = b'--b\r\nContent-Type: image/png; name="a\r\n' + junk + b"\r\npng\r\n--b--"
+    (image,) = parse(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part).attachments
+    assert image.content == b"png"
+
+
+def test_C7_one_unknown_field_at_the_end_is_no_form() -> None:
+    assert parse(HEAD + b"Anything: x\r\n\r\ntext").text == "text"
+    assert parse(HEAD + b"SpamDiagnosticOutput: 1\r\nSpamDiagnosticMetadata: NSPM\r\n\r\ntext").text == "text"
 
 
 def test_C7_parts_without_an_empty_line_lose_nothing() -> None:
