@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from services.ticketing import store
+from services.ticketing.batch import mail_of
 from services.ticketing.handlers import DeadLetterHandler, decoded
 from services.ticketing.queries import conversation
+from services.ticketing.relay_store import BATCH_LOCK
 from services.ticketing.ticket_numbers import ticket_number
 from shared.events import AttachmentInfo, Candidate, Check, DeadLetter, FollowUpPlan, MailDispatched, NewTicketPlan
 from shared.failures import NewerWriter, Permanent
@@ -19,7 +23,7 @@ from shared.postgres import Pool
 from shared.topics import DEAD_LETTERS, DISPATCHED
 from shared.wire import encode_dead_letter
 from tests.integration.standing import wherever
-from tests.integration.ticketing.situations import batch, contents, handler, mail_handler, people, record, settling
+from tests.integration.ticketing.situations import batch, contents, handler, mail_handler, people, record, settling, until
 from tests.unit.ticketing.mails import MALLORY, RECEIVED, dispatched
 
 
@@ -111,6 +115,43 @@ async def test_a_reply_finds_its_ticket_by_number_signed_id_reference_and_late_p
     assert await pool.fetchval("SELECT event_sequence FROM ticketing.tickets WHERE id = $1", ticket) == 5
     people_in = await pool.fetch("SELECT address FROM ticketing.participants")
     assert [row["address"] for row in people_in] == ["ana@kunde.example"]
+
+
+async def test_tickets_that_a_batch_may_change_are_locked(pool: Pool, tmp_path: Path) -> None:
+    """A command that changes a ticket waits for the batch: else one of the two writes is lost."""
+    await handler(pool, tmp_path)(batch(people(2)))
+    reply = mail_of(0, dispatched("r", "person1@kunde.example", replies_to="m1"))
+    async with store.batch(pool) as running:
+        await running.load([reply], date(2026, 3, 2), "10")
+        free = await pool.fetch("SELECT title FROM ticketing.tickets FOR UPDATE SKIP LOCKED")
+    assert [row["title"] for row in free] == ["Subject of m0"]
+
+
+async def test_the_day_of_a_number_is_that_of_its_turn_not_of_its_wait(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for the lock over midnight would give numbers of a day whose counter went on without him."""
+    day = 1
+    monkeypatch.setattr("services.ticketing.handlers.now", lambda: datetime(2026, 3, day, 12, tzinfo=UTC))
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", BATCH_LOCK)
+        waiting = asyncio.create_task(handler(pool, tmp_path)(batch(people(1))))
+        blocked = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await until(lambda: connection.fetchval(blocked))
+        day = 2
+    await waiting
+    assert (await pool.fetchval("SELECT number FROM ticketing.tickets")).startswith("20260302")
+
+
+async def test_a_queue_of_a_newer_desk_is_looked_for_before_it_is_unknown(pool: Pool, tmp_path: Path) -> None:
+    """The dispatcher has read the new desk already."""
+    handle = handler(pool, tmp_path)
+    assert handle.desk.current.desk.queue("nova") is None
+    path = tmp_path / "desk.yaml"
+    path.write_text(path.read_text().replace("queues:\n", "queues:\n  nova: {}\n"))
+    await handle(batch([dispatched("a", queue="nova"), dispatched("b", queue="neither")]))
+    rows = await pool.fetch("SELECT queue FROM ticketing.tickets ORDER BY id")
+    assert [row["queue"] for row in rows] == ["nova", "Raw"]
 
 
 async def test_a_batch_that_fails_late_leaves_nothing_behind(pool: Pool, tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ def test_who_may_add_to_a_ticket(rule: FollowUpFrom, sender: str, *, signed: boo
     assert may_follow_up(rule, sender, {"ana@kunde.example"}, signed=signed, verified=False) is expected
 
 
+def test_a_participant_without_an_address_is_nobody() -> None:
+    assert not may_follow_up("participants", "", {""}, signed=False, verified=False)
+
+
 @pytest.mark.parametrize(
     ("rule", "sender", "expected"),
     [

@@ -90,6 +90,23 @@ def test_recipients_take_part_but_own_addresses_never() -> None:
     assert [(p.address, p.role) for p in out.participants] == [(ANA, "customer"), ("chef@kunde.example", "cc")]
 
 
+def test_a_mail_of_our_own_makes_us_no_customer() -> None:
+    out = settled([dispatched("a", "suporte@empresa.example", cc=[Party("", BRUNO)])])
+    assert [(p.address, p.role) for p in out.participants] == [(BRUNO, "cc")]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.HUMAN])
+def test_a_machine_brings_nobody_into_a_conversation(kind: Kind) -> None:
+    out = settled([dispatched("a", kind=kind, cc=[Party("", BRUNO)])])
+    assert [p.address for p in out.participants] == [ANA]
+
+
+def test_a_mail_without_a_sender_makes_nobody_a_participant() -> None:
+    out = settled([dispatched("a", ""), dispatched("b", "", replies_to="a"), by_number("c", "")], existing())
+    assert out.participants == []
+    assert words(out) == ["ticket_created"] * 3, "who has no address has no part in a conversation"
+
+
 def test_an_unknown_queue_falls_to_the_default_one_and_the_history_says_so() -> None:
     out = settled([dispatched("a", queue="gone")])
     assert out.created[0].queue == "Raw"
