@@ -28,7 +28,7 @@ class Stored:
     accounts: Sequence[Row] = ()
     queues: Sequence[Row] = ()
     outbound: Sequence[Row] = ()
-    outbox: Row = field(default_factory=lambda: {"pending": 0, "oldest": None})
+    outbox: Row = field(default_factory=lambda: {"pending": 0, "oldest": None, "led": True, "to_come": 0})
     letters: Sequence[Row] = ()
     gaps: Sequence[Row] = ()
 
@@ -83,6 +83,9 @@ def service_of(group: str) -> str:
 
 
 def _outbox(row: Row, now: datetime) -> Iterator[Problem]:
+    if not row["led"]:
+        sentence = "no ticketing process has compared this database with the topic and leads: nothing becomes a ticket"
+        yield Problem("outbox", sentence, "CarteiroOutboxUnled")
     if row["oldest"] is not None and now - row["oldest"] > STUCK:
         sentence = f"{row['pending']} events wait to be published, the oldest for {_for(row['oldest'], now)}"
         yield Problem("outbox", sentence, "CarteiroOutboxStuck")

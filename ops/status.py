@@ -24,7 +24,7 @@ SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "reader": ("readers", ("service", "topic", "unread", "oldest", "readers")),
     "queue": ("tickets", ("queue", "state", "tickets", "changed_at")),
     "outbound": ("mail to be sent", ("account", "state", "mails", "oldest", "due")),
-    "outbox": ("events to be published", ("pending", "oldest")),
+    "outbox": ("events to be published", ("pending", "oldest", "led", "to_come")),
     "dead_letters": ("dead letters", ("topic", "reason", "letters", "oldest")),
     "gaps": ("records that are missing", ("topic", "reason", "records", "noticed")),
 }

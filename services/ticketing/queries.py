@@ -84,11 +84,17 @@ async def queues(connection: Connection) -> list[Row]:
     return _rows(await connection.fetch(_QUEUES))
 
 
-_OUTBOX = "SELECT count(*) AS pending, min(created_at) AS oldest FROM ticketing.outbox"
+_OUTBOX = """
+SELECT count(*) AS pending, min(created_at) AS oldest,
+       EXISTS (SELECT FROM ticketing.relay WHERE until > clock_timestamp() AND lineage = ticketing.lineage()) AS led,
+       (SELECT count(*) FROM ticketing.kept) AS to_come
+FROM ticketing.outbox
+"""
 
 
 async def outbox(connection: Connection) -> Row:
-    """Events committed and not yet published."""
+    """Events committed and not yet published. `led`: a relay publishes, and batches settle; `to_come`: mails that were
+    published and have not come again since the database went back."""
     return _rows(await connection.fetch(_OUTBOX))[0]
 
 

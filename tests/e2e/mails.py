@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.header import Header
 
 PDF = b"%PDF-1.4\n" + bytes(range(256)) * 390  # about 100 KB
@@ -16,6 +16,11 @@ class Sent:
     message_id: str
     subject: str
     raw: bytes
+
+    def named(self, mark: str) -> "Sent":
+        """The same of somebody else."""
+        raw = self.raw.replace(b"From: ", b"From: " + mark.encode(), 1)
+        return replace(self, sender=mark + self.sender, raw=raw)
 
 
 def plain(sender: str, to: str, message_id: str, subject: str, *, headers: str = "", text: str = "Bom dia.") -> Sent:

@@ -131,7 +131,7 @@ async def test_a_database_restored_from_an_older_copy_gets_back_what_it_lost(
 
 async def dumped(dsn: str, options: list[str]) -> bytes:
     """A copy as a DBA makes it."""
-    return await _program("pg_dump", "--no-owner", *options, f"--dbname={dsn}")
+    return await program("pg_dump", "--no-owner", *options, f"--dbname={dsn}")
 
 
 async def restored(private: OwnServers, dsn: str, older: bytes, what: str) -> None:
@@ -143,10 +143,10 @@ async def restored(private: OwnServers, dsn: str, older: bytes, what: str) -> No
     else:
         await admin.execute("DROP SCHEMA ticketing CASCADE")
     await admin.close()
-    await _program("psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={dsn}", given=older)
+    await program("psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={dsn}", given=older)
 
 
-async def _program(name: str, *arguments: str, given: bytes = b"") -> bytes:
+async def program(name: str, *arguments: str, given: bytes = b"") -> bytes:
     process = await asyncio.create_subprocess_exec(
         find_binaries(None) / name, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )

@@ -52,6 +52,13 @@ async def test_a_transaction_that_is_left_alone_ends(pool: Pool) -> None:
             await idle.execute("SELECT 1")
 
 
+async def test_a_session_whose_host_died_silently_ends_in_half_a_minute(pool: Pool) -> None:
+    """Its locks would live on for the two hours that an operating system keeps such a connection."""
+    asked = "SELECT sum(setting::int) FROM pg_settings WHERE name IN ('tcp_keepalives_idle', 'tcp_keepalives_interval')"
+    assert await pool.fetchval(asked) == 15
+    assert await pool.fetchval("SHOW tcp_keepalives_count") == "4"
+
+
 async def test_a_session_has_the_rights_of_its_service_alone(pool: Pool) -> None:
     assert await pool.fetchval("SELECT current_user") == "carteiro_ticketing"
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

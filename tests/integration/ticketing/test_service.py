@@ -1,6 +1,7 @@
 """The whole service on PostgreSQL and Kafka: what it publishes, and what it survives."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from ops.stack.settings import free_ports
 from services.ticketing.app import serve
 from services.ticketing.outbox import Relay
 from services.ticketing.recall import Recall
+from shared import metrics
 from shared.desk.model import Ticket as TicketNumbers
 from shared.events import MailDispatched, TicketCreated
 from shared.failures import Transient
@@ -190,6 +192,26 @@ async def test_events_of_a_ticket_stay_in_order_over_a_change_of_relays(
     for partition in {partition for partition, *_ in facts}:
         articles = [int(fact.article_id) for mine, _, fact in facts if mine == partition]
         assert articles == sorted(articles)
+
+
+async def shown(pending: float) -> bool:
+    return bool(metrics.outbox_pending._value.get() == pending)
+
+
+async def test_a_relay_whose_host_died_silently_is_replaced_when_its_lease_ends(
+    servers: Servers, prefix: str, database: str, pool: Pool, producer: Producer, tmp_path: Path
+) -> None:
+    await settled_alone(pool, tmp_path, batch(people(3)))
+    await pool.execute("UPDATE ticketing.relay SET holder = 'gone', until = clock_timestamp() + interval '2 seconds'")
+    relay = relay_of(servers, prefix, database, producer, "next")
+    task = asyncio.create_task(relay.run())
+    await until(lambda: drained(pool))
+    await until(lambda: shown(0))
+    assert await pool.fetchval("SELECT holder FROM ticketing.relay") == "next"
+    relay.close()
+    await task
+    assert math.isnan(metrics.outbox_pending._value.get()), "who has left says nothing of it"
+    assert math.isnan(metrics.outbox_oldest._value.get())
 
 
 async def test_the_relay_takes_up_its_work_after_a_lost_session_and_a_lost_broker(

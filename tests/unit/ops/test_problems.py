@@ -28,6 +28,10 @@ def outbound(state: str, oldest: datetime, due: datetime) -> Stored:
     return Stored(outbound=[{"account": "padrao", "state": state, "mails": 3, "oldest": oldest, "due": due}])
 
 
+def outbox(oldest: datetime | None, *, led: bool = True) -> Stored:
+    return Stored(outbox={"pending": 9, "oldest": oldest, "led": led, "to_come": 0})
+
+
 def letters(number: int) -> Stored:
     row = {"topic": "mail.received.v1", "reason": "malformed", "letters": number, "oldest": before(hours=3)}
     return Stored(letters=[row])
@@ -41,7 +45,7 @@ WELL = [
     Facts(account(last_success=before(minutes=14)), []),
     Facts(None, group()),
     Facts(None, group(lag=500, oldest=before(minutes=4))),
-    Facts(Stored(outbox={"pending": 9, "oldest": before(minutes=4)}), None),
+    Facts(outbox(before(minutes=4)), None),
     Facts(outbound("queued", before(minutes=4), before(minutes=4)), None),
     Facts(outbound("deferred", before(hours=9), NOW + timedelta(hours=1)), None),
 ]
@@ -107,7 +111,15 @@ NEEDS_SOMEBODY = [
         ),
     ),
     (
-        Facts(Stored(outbox={"pending": 9, "oldest": before(minutes=6)}), None),
+        Facts(outbox(None, led=False), None),
+        (
+            "outbox",
+            "no ticketing process has compared this database with the topic and leads: nothing becomes a ticket",
+            "CarteiroOutboxUnled",
+        ),
+    ),
+    (
+        Facts(outbox(before(minutes=6)), None),
         ("outbox", "9 events wait to be published, the oldest for 6 min", "CarteiroOutboxStuck"),
     ),
     (
