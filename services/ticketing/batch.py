@@ -122,7 +122,8 @@ class Ticket:
 
 class Kept(NamedTuple):
     """The names that an event gave which was published and is not in this database any more: its mail takes them
-    when it comes again. `created`: the mail became the ticket, else an article of it. `sender` in lower case."""
+    when it comes again. `created`: the mail became the ticket, else an article of it. `sender` in lower case.
+    `message`: hash of the mail's Message-ID, empty without one."""
 
     event_id: str
     created: bool
@@ -133,6 +134,7 @@ class Kept(NamedTuple):
     queue: str
     title: str
     sender: str
+    message: bytes
 
 
 @dataclass

@@ -108,14 +108,16 @@ class Known:
     def names_of(self, candidate: Candidate) -> Kept | None:
         """Of a ticket that is published and not settled again yet; of its first mail where that one is among them."""
         wanted = sought(candidate.check, candidate.value)
-        if wanted.message:
-            return None
         named = [
             names
             for names in self._kept.values()
-            if (wanted.key and wanted.key == names.ticket_key) or wanted.number == names.number
+            if wanted.number == names.number
+            or (wanted.key and wanted.key == names.ticket_key)
+            or (wanted.message and wanted.message == names.message)
         ]
-        return min(named, key=lambda names: not names.created, default=None)
+        if len({names.ticket_key for names in named}) != 1:  # none, or an id that mails of several tickets carry
+            return None
+        return min(named, key=lambda names: not names.created)
 
     def senders(self, names: Kept) -> set[str]:
         """Who wrote the mails of that ticket, as far as they are known."""

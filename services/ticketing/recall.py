@@ -14,7 +14,7 @@ from datetime import date
 import msgspec
 
 from services.ticketing import relay_store
-from services.ticketing.batch import Kept
+from services.ticketing.batch import Kept, id_hash
 from services.ticketing.relay_store import Lead
 from services.ticketing.ticket_numbers import counted
 from shared.desk.model import Ticket
@@ -75,6 +75,7 @@ def kept_of(record: Record) -> Kept | None:
         fact.queue,
         fact.title,
         fact.sender.address.lower(),
+        id_hash(fact.message_id) if fact.message_id else b"",
     )
 
 

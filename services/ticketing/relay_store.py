@@ -50,10 +50,12 @@ ON CONFLICT (partition) DO UPDATE SET next_offset = excluded.next_offset
 """
 # an article that is there was not lost, and ids that were published are given to nobody else
 _KEEP = """
-INSERT INTO ticketing.kept (event_id, created, ticket_key, number, ticket_id, article_id, queue, title, sender, read_at)
+INSERT INTO ticketing.kept (event_id, created, ticket_key, number, ticket_id, article_id, queue, title, sender,
+                            message_id_hash, read_at)
 SELECT k.*, clock_timestamp()
 FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-            $9::text[]) AS k (event_id, created, ticket_key, number, ticket_id, article_id, queue, title, sender)
+            $9::text[], $10::bytea[])
+     AS k (event_id, created, ticket_key, number, ticket_id, article_id, queue, title, sender, message_id_hash)
 WHERE k.ticket_key <> '' AND NOT EXISTS (SELECT FROM ticketing.articles a WHERE a.id = k.article_id)
 ON CONFLICT DO NOTHING
 """

@@ -63,9 +63,11 @@ WHERE ticket_id = ANY ($1::bigint[]) AND address = ANY ($2::text[])
 """
 # with all that is known of the same tickets
 _KEPT = """
-SELECT event_id, created, ticket_key, number, ticket_id, article_id, queue, title, sender FROM ticketing.kept
+SELECT event_id, created, ticket_key, number, ticket_id, article_id, queue, title, sender, message_id_hash
+FROM ticketing.kept
 WHERE ticket_key IN (SELECT ticket_key FROM ticketing.kept
-                     WHERE event_id = ANY ($1::text[]) OR number = ANY ($2::text[]) OR ticket_key = ANY ($3::text[]))
+                     WHERE event_id = ANY ($1::text[]) OR number = ANY ($2::text[]) OR ticket_key = ANY ($3::text[])
+                        OR message_id_hash = ANY ($4::bytea[]))
 """
 _EXISTING = "SELECT id FROM ticketing.articles WHERE id = ANY ($1::bigint[])"
 _RECALLED = "DELETE FROM ticketing.kept WHERE event_id = ANY ($1::text[])"
@@ -183,6 +185,7 @@ class Batch:
             [mail.event_id for mail in mails],
             [each.number for each in wanted if each.number],
             [each.key for each in wanted if each.key],
+            [each.message for each in wanted if each.message],
         )
         return [Kept(*row) for row in rows]
 

@@ -1,6 +1,6 @@
 """A database that went back: mails come again, in any order, and take the names that were published of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 
 import pytest
@@ -89,6 +89,10 @@ def proof(before: Settlement) -> Candidate:
     return Candidate(Check.SIGNED_MESSAGE_ID, before.created[0].key, proves_sender=True)
 
 
+def by_reference(before: Settlement) -> Candidate:
+    return Candidate(Check.IN_REPLY_TO, before.articles[0].mail.event.message_id)
+
+
 def by_number(before: Settlement) -> Candidate:
     return Candidate(Check.SUBJECT_NUMBER, before.created[0].number)
 
@@ -110,10 +114,13 @@ def test_a_reply_to_an_answer_before_its_ticket_came_again_makes_the_ticket(send
     assert [p.address for p in after.participants] == [ANA]
 
 
+@pytest.mark.parametrize("by", [by_number, by_reference])
 @pytest.mark.parametrize(("sender", "tickets"), [(ANA, 1), (MALLORY, 2)])
-def test_who_names_a_number_that_is_still_to_come_must_have_written_to_that_ticket(sender: str, tickets: int) -> None:
+def test_who_names_a_ticket_that_is_still_to_come_must_have_written_to_it(
+    by: Callable[[Settlement], Candidate], sender: str, tickets: int
+) -> None:
     before = settled([dispatched("a")])
-    reply = dispatched("reply", sender, candidates=[by_number(before)])
+    reply = dispatched("reply", sender, candidates=[by(before)])
     after = settled([reply, dispatched("a")], gone_back(before))
     assert len(after.created) == tickets
     claims = getattr(after.facts[0].fact, "claims", "")
@@ -133,6 +140,15 @@ def test_a_published_name_that_another_ticket_has_is_given_to_nobody_else() -> N
     assert ticket.number != before.created[0].number
     assert ticket.id != before.created[0].id
     assert ticket.key == before.created[0].key, "replies to the answer find it"
+
+
+def test_an_id_that_mails_of_several_tickets_carry_gives_no_names() -> None:
+    twice = [dispatched("a"), dispatched("a", uid="5", content="other", raw="other")]
+    before = settled(twice)
+    assert len(before.created) == 2
+    assert names_of(settled([dispatched("r", candidates=[by_reference(before)])], gone_back(before)))[
+        "<r@kunde.example>"
+    ][1] not in {ticket.number for ticket in before.created}
 
 
 def test_an_articles_id_that_is_another_ones_is_not_taken() -> None:
