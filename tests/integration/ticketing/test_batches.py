@@ -23,7 +23,16 @@ from shared.postgres import Pool
 from shared.topics import DEAD_LETTERS, DISPATCHED
 from shared.wire import encode_dead_letter
 from tests.integration.standing import wherever
-from tests.integration.ticketing.situations import batch, contents, handler, mail_handler, people, record, settling, until
+from tests.integration.ticketing.situations import (
+    batch,
+    contents,
+    handler,
+    mail_handler,
+    people,
+    record,
+    settling,
+    until,
+)
 from tests.unit.ticketing.mails import MALLORY, RECEIVED, dispatched
 
 
@@ -135,7 +144,7 @@ async def test_the_day_of_a_number_is_that_of_its_turn_not_of_its_wait(
     monkeypatch.setattr("services.ticketing.handlers.now", lambda: datetime(2026, 3, day, 12, tzinfo=UTC))
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", BATCH_LOCK)
-        waiting = asyncio.create_task(handler(pool, tmp_path)(batch(people(1))))
+        waiting = asyncio.ensure_future(handler(pool, tmp_path)(batch(people(1))))
         blocked = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         await until(lambda: connection.fetchval(blocked))
         day = 2
@@ -145,11 +154,11 @@ async def test_the_day_of_a_number_is_that_of_its_turn_not_of_its_wait(
 
 async def test_a_queue_of_a_newer_desk_is_looked_for_before_it_is_unknown(pool: Pool, tmp_path: Path) -> None:
     """The dispatcher has read the new desk already."""
-    handle = handler(pool, tmp_path)
-    assert handle.desk.current.desk.queue("nova") is None
+    mails = mail_handler(pool, tmp_path)
+    assert mails.desk.current.desk.queue("nova") is None
     path = tmp_path / "desk.yaml"
     path.write_text(path.read_text().replace("queues:\n", "queues:\n  nova: {}\n"))
-    await handle(batch([dispatched("a", queue="nova"), dispatched("b", queue="neither")]))
+    await wherever(mails, pool, "ticketing")(batch([dispatched("a", queue="nova"), dispatched("b", queue="neither")]))
     rows = await pool.fetch("SELECT queue FROM ticketing.tickets ORDER BY id")
     assert [row["queue"] for row in rows] == ["nova", "Raw"]
 
