@@ -11,6 +11,7 @@ from shared.process import Misconfigured, Process
 from shared.topics import DEAD_LETTERS, DISPATCHED, RECEIVED
 
 _NAME = "dispatcher"
+_MOST_RECORDS = 300  # of up to 256 KiB each: what a batch may hold in memory
 _KEYS = "message_id_keys"
 
 
@@ -25,7 +26,9 @@ async def serve(process: Process) -> None:
     worker = Worker()
     handler = Handler(desk, keys, originals, producer, worker)
     sink = dead_letter_sink(producer, _NAME)
-    consumer = Consumer(_NAME, settings, handler.handle, sink, origin_of, process.stop, process.fatal)
+    consumer = Consumer(
+        _NAME, settings, handler.handle, sink, origin_of, process.stop, process.fatal, max_records=_MOST_RECORDS
+    )
     handler.progress = consumer.batches.progress
     try:
         await process.consume(consumer)

@@ -15,8 +15,8 @@ from typing import Literal
 
 from shared.events import Origin
 
-GROUP_BYTES = 8 * 1024 * 1024
-GROUP_MAILS = 200
+GROUP_BYTES = 16 * 1024 * 1024
+GROUP_MAILS = 500
 ATTEMPTS = 5
 RESYNC_ANSWERS_AT_MOST = 500
 SEARCH_SPAN = 50_000  # a SEARCH line stays far below the 1 MiB a line may have
@@ -192,7 +192,7 @@ def sort_window(listed: Sequence[Listed], folder: Folder, failed: Mapping[int, F
 
 
 def _groups(mails: Iterable[Listed], failed: Mapping[int, Failed]) -> Iterator[tuple[Listed, ...]]:
-    """Groups of at most 200 mails and 8 MiB; a larger mail alone.
+    """Groups of at most 500 mails and 16 MiB; a larger mail alone.
 
     A mail that failed before comes alone and last, the one that failed most at the very end: should it take the
     connection with it, the mails beside it are already safe, and the blame falls on nobody else.

@@ -7,7 +7,7 @@ from services.fetcher.plan import Folder, MailboxState
 from services.fetcher.session import Session, slices
 from services.fetcher.store import Memory
 
-CLEANED_AT_ONCE = 200
+CLEANED_AT_ONCE = 500
 
 
 class Tidying:

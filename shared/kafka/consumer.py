@@ -30,7 +30,9 @@ from shared.topics import GROUPS
 
 log = logging.getLogger(__name__)
 
-MAX_RECORDS = 200
+MAX_RECORDS = 500  # what a batch costs by itself (a transaction, a commit, a pack) is shared by so many
+_PARTITION_BYTES = 4 * 1024 * 1024  # as stored: a batch is full before the answer is asked for again
+_FETCH_BYTES = 16 * 1024 * 1024  # and over all partitions, which bounds what waits in memory
 BATCH_TIMEOUT_MS = 30
 SESSION_MS = 60_000
 DRAIN_SECONDS = 25.0
@@ -94,6 +96,8 @@ class Consumer:
             session_timeout_ms=SESSION_MS,
             rebalance_timeout_ms=SESSION_MS,
             max_records=self.max_records,
+            max_partition_fetch_bytes=_PARTITION_BYTES,
+            fetch_max_bytes=_FETCH_BYTES,
             batch_timeout_ms=BATCH_TIMEOUT_MS,
             parser=_raw_headers,
             decoder=_whole_message,

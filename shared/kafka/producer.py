@@ -96,7 +96,7 @@ class Producer:
                     enable_idempotence=True,
                     compression_type="zstd",
                     linger_ms=5,
-                    max_batch_size=256 * 1024,
+                    max_batch_size=900_000,  # a whole batch of a partition in one request
                     max_request_size=1_000_000,  # below the topics' max.message.bytes: a refusal poisons the producer
                     retry_backoff_ms=1000,
                 )
