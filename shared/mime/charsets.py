@@ -43,8 +43,11 @@ class Decoder:
         if name and name not in _NOT_OVER_ASCII and name not in self.charsets:
             self.charsets.append(name)
 
-    def text(self, data: bytes, label: str | None) -> str:
-        """`data` as text by the ladder. The result may hold NUL: `clean` comes after."""
+    def text(self, data: bytes, label: str | None, *, guessing: bool = True) -> str:
+        """`data` as text by the ladder. The result may hold NUL: `clean` comes after.
+
+        Without `guessing` the same bytes are the same text whatever else the mail holds, as fields need it.
+        """
         declared = codec(label) if label else None
         if label and declared is None and not says_nothing(label):
             self.note("charset_unknown")
@@ -65,7 +68,7 @@ class Decoder:
             text = _mixed(data)
         if text is None and declared and declared not in _NOT_OVER_ASCII:
             text = _mostly(data, declared)
-        return self._unlabelled(data, declared == "utf-8") if text is None else text
+        return self._unlabelled(data, declared == "utf-8", guessing) if text is None else text
 
     def header(self, data: bytes) -> str:
         """Raw 8-bit bytes of a header field, which has no label: UTF-8 (RFC 6532), the charset of the mail's own
@@ -81,16 +84,17 @@ class Decoder:
             text = self._as_its_parts(data)
         return self._western(data) if text is None else text
 
-    def _unlabelled(self, data: bytes, believed: bool) -> str:
+    def _unlabelled(self, data: bytes, believed: bool, guessing: bool) -> str:
         text = strict(data, "utf-16") if data.startswith(_BYTE_ORDER) else None
         if text is None:
             text = _mixed(data, believed=believed)
         if text is None and has_its_shape(data) and (name := code_page(data, self.language)):
             text = strict(data, name)
-            self.declare(name)
+            if guessing:
+                self.declare(name)
         if text is None:
             text = self._as_its_parts(data)
-        if text is None:
+        if text is None and guessing:
             text = self._guess(data)
         return western(data) if text is None else text
 

@@ -39,7 +39,7 @@ def _decoded(piece: bytes | _Word, decoder: Decoder, utf_7: bool) -> str:
     if (not utf_7 and codec(piece.charset) == "utf-7") or (not data and any(text for text, _ in piece.texts)):
         decoder.note("encoded_word_undecodable")
         return decoder.header(piece.written)
-    return decoder.text(data, piece.charset)
+    return decoder.text(data, piece.charset, guessing=False)
 
 
 def _pieces(value: bytes, limit: int, decoder: Decoder) -> list[bytes | _Word]:

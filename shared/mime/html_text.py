@@ -29,12 +29,10 @@ _HEAD = 4_096
 _IMAGES = re.compile(
     rb"(data:image/[a-z0-9.+-]{1,40};base64,)(?:\s*[A-Za-z0-9+/=%]{40,}+)++[A-Za-z0-9+/=%]*", re.IGNORECASE
 )
-_IMAGES_OF_TEXT = re.compile(_IMAGES.pattern.decode("ascii"), re.IGNORECASE | re.ASCII)
 _QUOTATION = re.compile(r"(?i)<(/?)blockquote(?=[\s>])[^<>]{0,2000}>")
 # where Outlook on the web, Outlook and Yahoo say that all that follows is the mail that is answered
 _HISTORY_WORDS = ("divRplyFwdMsg", "appendonsend", "OutlookMessageHeader", "yahoo_quoted")
 _HISTORY = re.compile(rf"(?i)<(?:div|hr|span)\s(?=[^<>]{{0,200}}(?:{'|'.join(_HISTORY_WORDS)}))[^<>]{{0,2000}}>")
-_DATA = "data:image/"
 _NOTHING = "<img"  # for an end tag without its beginning: no void element that shows less is known to every parser
 _INVISIBLE = re.compile(r"(?i)display\s*:\s*none")
 
@@ -64,8 +62,6 @@ def text_of(source: str, room: int, depth: int) -> tuple[str, bool]:
     source = _QUOTATION.sub(_marked, source)
     if any(word in source for word in _HISTORY_WORDS):
         source = _HISTORY.sub(rf"\g<0>{HISTORY}", source)
-    if _DATA in source:
-        source = _IMAGES_OF_TEXT.sub(r"\1", source)
     if len(source) <= room and not _too_deep(source, depth):
         try:
             return get_text(_without_tables(source), _LAYOUT).strip("\n") + "\n", True

@@ -232,6 +232,15 @@ def test_raw_8_bit_subjects_in_charsets_of_other_scripts_are_read(label: str, pa
     assert parse(raw).subject == subject
 
 
+def test_a_field_is_read_alike_whenever_it_is_asked_for() -> None:
+    words = "=?us-ascii?Q?" + "".join(f"={byte:02X}" for byte in "Здравствуйте, принтер".encode("cp1251")) + "?="
+    mail = parse(f"From: {words} <a@b.example>\nSubject: {words}\n\nx".encode())
+    assert mail.header("subject") == mail.subject
+    polish = "From: Łukasz Gęś <a@b.example>\nSubject: À ê\nTo: Żółć <b@c.example>\n\nx".encode("cp1250", "replace")
+    again = parse(polish)
+    assert again.header("subject") == again.subject
+
+
 def test_a_raw_subject_in_utf_8_stays_so_whatever_the_parts_declare() -> None:
     raw = "Subject: Não é Счёт\nContent-Type: text/plain; charset=windows-1251\n\nx".encode()
     assert parse(raw).subject == "Não é Счёт"
