@@ -66,7 +66,11 @@ def records(*raws: bytes, sha256: str = "") -> list[Record]:
 MAILS = (b"From: a@b.example\r\n\r\none\r\n", b"From: c@d.example\r\n\r\ntwo\r\n")
 
 
-async def test_nothing_is_published_before_the_originals_are_durable(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 8 * 1024 * 1024])
+async def test_nothing_is_published_before_the_originals_are_durable(
+    tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.dispatcher.handlers._SENT_AT_ONCE", at_once)
     store, broker = Slow(tmp_path), Broker()
     handling = asyncio.create_task(
         Handler(DeskWatch(DESK), [b"k" * 16], store, broker, Worker()).handle(records(*MAILS))

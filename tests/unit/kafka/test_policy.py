@@ -102,6 +102,17 @@ async def test_a_fault_that_stays_with_one_record_while_others_pass_becomes_perm
     assert world.missing() == []
 
 
+async def test_a_record_of_a_newer_writer_waits_however_long_others_pass() -> None:
+    world = World()
+    world.newer_unknown = True
+    world.send(0, GOOD, NEWER, GOOD)
+    for _ in range(0, int(STUCK_SECONDS) + 300, 30):
+        world.send(1, GOOD)
+        await world.live(30)
+    assert not world.letters
+    assert world.base.offsets[0] == 1
+
+
 async def test_a_fault_of_one_record_while_nobody_else_is_served_waits() -> None:
     world = World()
     world.send(0, BUG, GOOD)
