@@ -141,8 +141,8 @@ class Kept(NamedTuple):
 class Snapshot:
     """What the database knows that concerns a batch, read under the batch's lock.
 
-    `carriers` and `namers`: hash of a Message-ID -> the tickets whose articles carry, or name it (two are enough
-    to say that it is ambiguous). `ticket_ids`, `article_ids`: reserved ids, one each for every mail. `counter`:
+    `carriers` and `namers`: hash of a Message-ID -> the tickets whose articles carry, or name it, at most
+    ten. `ticket_ids`, `article_ids`: reserved ids, one each for every mail. `counter`:
     the day's last ticket number. `kept`: what was published of these mails and of the tickets that they name;
     `articles`: those of their articles' ids that exist.
     """

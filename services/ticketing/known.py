@@ -5,12 +5,15 @@ which nothing but the names is left is found like any other: the first mail that
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from services.ticketing.batch import Article, Claim, Kept, Mail, Snapshot, Ticket, sought
 from shared.events import Candidate
 
-LATE_PARENT = "late_parent"
+LATE_PARENT, SIBLING = "late_parent", "sibling"
+NAMED_BY_SIBLINGS = 20
+"""As many of the ids that a mail names are looked for in others, the newest."""
 
 
 class Found(NamedTuple):
@@ -60,19 +63,36 @@ class Known:
 
     # --- threads ----------------------------------------------------------------------------------------------
 
-    def find(self, mail: Mail) -> Found | Named | None:
-        """The first candidate that exists now; without one, the ticket whose article names this mail."""
+    def named_by(self, mail: Mail) -> Iterator[Found | Named]:
+        """The tickets of its candidates that exist now, in order, each once."""
+        seen = set()
         for candidate in mail.event.candidates:
-            ticket = self.ticket_of(candidate)
+            ticket = self.ticket_of(candidate, mail)
+            names = self.names_of(candidate) if ticket is None else None
+            number = ticket.number if ticket else names.number if names else None
+            if number is None or number in seen:
+                continue
+            seen.add(number)
             if ticket is not None:
-                return Found(ticket, candidate.check)
-            names = self.names_of(candidate)
-            if names is not None:
-                return Named(names, candidate.check)
-        child = self._only(self._namers, mail.message_id_hash)
-        return Found(child, LATE_PARENT) if child else None
+                yield Found(ticket, candidate.check)
+            elif names is not None:
+                yield Named(names, candidate.check)
 
-    def ticket_of(self, candidate: Candidate) -> Ticket | None:
+    def child_of(self, mail: Mail) -> Found | None:
+        """The ticket whose article names this mail: it arrived before it."""
+        ticket = self._meant(self._namers, mail.message_id_hash, mail)
+        return Found(ticket, LATE_PARENT) if ticket else None
+
+    def sibling_of(self, mail: Mail) -> Found | None:
+        """The ticket whose article names a mail that this one names too and that never came. A machine's mails may
+        all name one that never was."""
+        if mail.event.classification.automatic:
+            return None
+        found = (self._meant(self._namers, named, mail) for named in mail.named[: -NAMED_BY_SIBLINGS - 1 : -1])
+        ticket = next(filter(None, found), None)
+        return Found(ticket, SIBLING) if ticket else None
+
+    def ticket_of(self, candidate: Candidate, mail: Mail) -> Ticket | None:
         wanted = sought(candidate.check, candidate.value)
         if wanted.number:
             return self._numbers.get(wanted.number)
@@ -80,7 +100,7 @@ class Known:
             return self._keys.get(wanted.key)
         if wanted.field:
             return self._with_field(*wanted.field)
-        return self._only(self._carriers, wanted.message)
+        return self._meant(self._carriers, wanted.message, mail)
 
     def _with_field(self, name: str, value: str) -> Ticket | None:
         """The newest open ticket whose dynamic field holds this value."""
@@ -91,10 +111,16 @@ class Known:
         ]
         return max(holders, key=lambda ticket: ticket.id, default=None)
 
-    def _only(self, index: dict[bytes, frozenset[int]], message: bytes | None) -> Ticket | None:
-        """An id that articles of several tickets carry or name gives no match."""
-        tickets = index.get(message, frozenset()) if message else frozenset()
-        return self._tickets.get(next(iter(tickets))) if len(tickets) == 1 else None
+    def _meant(self, index: dict[bytes, frozenset[int]], message: bytes | None, mail: Mail) -> Ticket | None:
+        """Of the tickets whose articles carry or name this id, the one that the mail is about: that of its sender,
+        else that of its queue. A mail to two desks is in two; and an id can be anybody's choice."""
+        ids = index.get(message, frozenset()) if message else frozenset()
+        tickets = [self._tickets[each] for each in sorted(ids) if each in self._tickets]
+        if len(tickets) > 1:
+            tickets = [each for each in tickets if mail.sender in self.participants(each)] or tickets
+        if len(tickets) > 1:
+            tickets = [each for each in tickets if each.queue == mail.event.new.queue]
+        return tickets[0] if len(tickets) == 1 else None
 
     # --- names ------------------------------------------------------------------------------------------------
 

@@ -54,9 +54,9 @@ def may_follow_up(
     return bool(sender) and sender in participants and (rule == "participants" or verified)
 
 
-def effect(option: FollowUp, *, closed: bool, automatic: bool, reopen: bool) -> Effect:
-    """What a permitted follow-up does. `option` is the queue's, `reopen` the plan's."""
-    if automatic:
+def effect(option: FollowUp, *, closed: bool, automatic: bool, reopen: bool, merged: bool = False) -> Effect:
+    """What a permitted follow-up does. `option` is the queue's, `reopen` the plan's. A merged ticket stays merged."""
+    if automatic or merged:
         return Effect.ADD_ONLY
     if not closed:
         return Effect.ADD

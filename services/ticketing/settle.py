@@ -6,7 +6,8 @@ if its sender may add to it and the queue's policy lets him; else it is a new ti
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+
+import msgspec
 
 from services.ticketing import policy
 from services.ticketing.batch import (
@@ -25,38 +26,18 @@ from services.ticketing.batch import (
     longer_key,
 )
 from services.ticketing.facts import added, created, oversize, rejected
-from services.ticketing.known import LATE_PARENT, Known, Named
+from services.ticketing.known import LATE_PARENT, Known
 from services.ticketing.policy import Effect
 from services.ticketing.ticket_fields import changed, of_new
 from services.ticketing.ticket_numbers import number_of
+from services.ticketing.ways import Fresh, Join, way_of
 from shared import subjects
-from shared.desk.model import Desk, Queue
-from shared.events import Action, Fact, FollowUpPlan, NewTicketPlan
+from shared.desk.model import Desk
+from shared.events import Action, Answer, Fact, FollowUpPlan, NewTicketPlan
 
 _LONGEST_ADDRESS = 320  # RFC 5321 section 4.5.3.1: 64 + 1 + 255; a longer one fits no index
 _MOST_RECIPIENTS = 50
-_PUBLISHED = "published"
 _BECAME_NOTHING = ("ignored", "quarantined", "oversize")
-
-
-class Join(NamedTuple):
-    """The mail becomes an article of this ticket."""
-
-    ticket: Ticket
-    check: str
-    effect: Effect
-    by_participant: bool
-
-
-class Fresh(NamedTuple):
-    """The mail becomes a ticket. `follows`: the closed ticket it continues; `claims`: number of a ticket its sender
-    named without belonging to it; `related`: one that names it, of somebody else. `names`: those that the ticket had
-    before the database went back."""
-
-    follows: Ticket | None = None
-    claims: str = ""
-    related: Ticket | None = None
-    names: Kept | None = None
 
 
 def settle(mails: Sequence[Mail], snapshot: Snapshot, desk: Desk, moment: datetime, day: date) -> Settlement:
@@ -100,7 +81,7 @@ class _Fold:
     def _dispatch(self, mail: Mail, *, reused: bool) -> None:
         copies = self._known.copies(mail.content_key)
         twin = next((copy for copy in copies if copy.account == mail.event.account), None)
-        way = self._way(mail) if twin is None else Fresh()
+        way = way_of(mail, self._known, self._desk) if twin is None else Fresh()
         queue = way.ticket.queue if isinstance(way, Join) else self._queue(way.names or mail.event.new)
         target = way.ticket.id if isinstance(way, Join) else None
         twin = twin or next((copy for copy in copies if copy.queue == queue or copy.ticket_id == target), None)
@@ -113,77 +94,6 @@ class _Fold:
                 self._link(copy.ticket_id, article.ticket_id)
         if reused:
             self._note(article, "Misc", "The mail server gave this mail's identifier to another mail before.")
-
-    # --- where it belongs -------------------------------------------------------------------------------------
-
-    def _way(self, mail: Mail) -> Join | Fresh:
-        """By its evidence; what was published of the mail before the database went back stands, whatever the order
-        in which its mails come again."""
-        way = self._by_evidence(mail)
-        names = self._known.kept(mail)
-        if names is None:
-            return way
-        ticket = self._known.with_key(names.ticket_key)
-        if ticket is None:
-            return way._replace(names=names) if isinstance(way, Fresh) else Fresh(names=names)
-        effect = self._effect(mail, ticket)
-        return Join(
-            ticket,
-            _PUBLISHED,
-            Effect.ADD_ONLY if effect is Effect.NEW_TICKET else effect,
-            by_participant=names.created or mail.sender in self._known.participants(ticket),
-        )
-
-    def _by_evidence(self, mail: Mail) -> Join | Fresh:
-        found = self._known.find(mail)
-        if found is None:
-            return Fresh()
-        if isinstance(found, Named):
-            return self._of_names(mail, found.names)
-        ticket, check = found
-        queue = self._desk.queue(ticket.queue) or Queue()
-        takes_part = mail.sender in self._known.participants(ticket)
-        signed = any(
-            candidate.proves_sender and self._known.ticket_of(candidate) is ticket
-            for candidate in mail.event.candidates
-        )
-        if not policy.may_follow_up(
-            queue.follow_up_from,
-            mail.sender,
-            self._known.participants(ticket),
-            signed=signed,
-            verified=mail.event.answer.verified,
-        ):
-            return Fresh(related=ticket) if check == LATE_PARENT else Fresh(claims=ticket.number)
-        effect = self._effect(mail, ticket)
-        if effect is Effect.NEW_TICKET:
-            return Fresh(follows=ticket)
-        return Join(ticket, check, effect, by_participant=takes_part or not signed)
-
-    def _of_names(self, mail: Mail, names: Kept) -> Fresh:
-        """A reply to a ticket that is still to come again makes it, if its sender may write to it."""
-        queue = self._desk.queue(names.queue) or Queue()
-        signed = any(
-            candidate.proves_sender and (named := self._known.names_of(candidate)) and named.number == names.number
-            for candidate in mail.event.candidates
-        )
-        if policy.may_follow_up(
-            queue.follow_up_from,
-            mail.sender,
-            self._known.senders(names),
-            signed=signed,
-            verified=mail.event.answer.verified,
-        ):
-            return Fresh(names=names)
-        return Fresh(claims=names.number)
-
-    def _effect(self, mail: Mail, ticket: Ticket) -> Effect:
-        return policy.effect(
-            (self._desk.queue(ticket.queue) or Queue()).follow_up,
-            closed=policy.is_closed(ticket.state_type),
-            automatic=mail.event.classification.automatic,
-            reopen=mail.event.follow_up.reopen,
-        )
 
     def _queue(self, plan: NewTicketPlan | Kept) -> str:
         """The plan's queue; one that the desk does not know (any more) falls to the default one."""
@@ -242,27 +152,35 @@ class _Fold:
             self._link(way.related.id, article.ticket_id)
         if way.names is not None:
             self._note(article, "Misc", "Made anew under its published names after the database went back.")
+        self._note_claims(article, way)
+        if way.names is None and mail.event.new.queue != queue:
+            self._note(article, "Misc", f"The queue {mail.event.new.queue} is unknown; the ticket went to {queue}.")
+
+    def _note_claims(self, article: Article, way: Join | Fresh) -> None:
         if way.claims:
             text = f"The mail claims to belong to ticket {way.claims}; its sender has no part in it."
             self._note(article, "Misc", text)
-        if way.names is None and mail.event.new.queue != queue:
-            self._note(article, "Misc", f"The queue {mail.event.new.queue} is unknown; the ticket went to {queue}.")
 
     # --- a follow-up ------------------------------------------------------------------------------------------
 
     def _join(self, mail: Mail, way: Join) -> Article:
         ticket, plan = way.ticket, mail.event.follow_up
+        if way.by_agent:
+            plan = msgspec.structs.replace(plan, sender_type="agent")
         article = self._article(mail, ticket, plan)
         ticket.sequence += 1
         self._note(article, "FollowUp", f"Follow-up to ticket {ticket.number}, found by {way.check}.")
+        self._note_claims(article, way)
         reopened = way.effect is Effect.REOPEN
         wanted = (plan.state_closed or plan.state) if reopened else plan.state
         self._set_state(article, ticket, policy.state_after(way.effect, ticket.state, wanted, named=plan.state_named))
         if way.effect is not Effect.REJECT:
             for note in changed(ticket, plan, self._desk, reopened=reopened):
                 self._note(article, *note)
-        if way.by_participant:
-            self._take_part(mail, ticket)
+        if way.takes_part:
+            self._take_part(mail, ticket, by_agent=way.by_agent)
+        if way.check == LATE_PARENT or way.by_agent:
+            mail = _unanswered(mail, "agent" if way.by_agent else "late-parent")
         if ticket.id not in self._created:
             self.out.changed[ticket.id] = ticket
         fact: Fact
@@ -292,10 +210,12 @@ class _Fold:
         self._known.add_article(article)
         return article
 
-    def _take_part(self, mail: Mail, ticket: Ticket) -> None:
-        """Sender and recipients belong to the conversation; a machine brings nobody else in."""
+    def _take_part(self, mail: Mail, ticket: Ticket, *, by_agent: bool = False) -> None:
+        """Sender and recipients belong to the conversation; a machine brings in nobody else, an agent not himself."""
         present = self._known.participants(ticket)
         for address, role in self._parties(mail):
+            if by_agent and address == mail.sender:
+                continue
             if address and address not in present and len(address) <= _LONGEST_ADDRESS:
                 present.add(address)
                 self.out.participants.append(Participant(ticket.id, address, role))
@@ -344,6 +264,11 @@ class _Fold:
         self.out.claims.append(claim)
         self.out.decided.append(mail)
         self.out.outcomes.append(Outcome(mail, word))
+
+
+def _unanswered(mail: Mail, why: str) -> Mail:
+    """The mail as its fact tells of it: nobody is answered."""
+    return mail._replace(event=msgspec.structs.replace(mail.event, answer=Answer(withheld=why)))
 
 
 def _same(mail: Mail, claim: Claim) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.ticketing import dead_letter_store
 from services.ticketing.batch import Article, Claim, Kept, Mail, Settlement, Snapshot, Sought, Ticket, sought
+from services.ticketing.known import NAMED_BY_SIBLINGS
 from services.ticketing.relay_store import BATCH_LOCK, must_be_compared
 from shared.events import DeadLetter
 from shared.kafka.record import Record
@@ -35,14 +36,15 @@ SELECT transport_key, raw_sha256, content_key, message_id_hash, claims_content, 
        article_id
 FROM ticketing.inbox WHERE claims_content AND content_key = ANY ($2::bytea[])
 """
-# two tickets say that an id is ambiguous; a stranger can put one id into any number of mails
+# the oldest ten: a stranger can put one id into any number of mails
 _CARRIERS = """
-SELECT message_id_hash, min(ticket_id) AS first, max(ticket_id) AS last
-FROM ticketing.articles WHERE message_id_hash = ANY ($1::bytea[]) GROUP BY message_id_hash
+SELECT h, ARRAY(SELECT DISTINCT ticket_id FROM ticketing.articles WHERE message_id_hash = h ORDER BY ticket_id LIMIT 10)
+FROM unnest($1::bytea[]) AS h
 """
 _NAMERS = """
-SELECT message_id_hash, min(ticket_id) AS first, max(ticket_id) AS last
-FROM ticketing.article_references WHERE message_id_hash = ANY ($1::bytea[]) GROUP BY message_id_hash
+SELECT h, ARRAY(SELECT DISTINCT ticket_id FROM ticketing.article_references WHERE message_id_hash = h
+                ORDER BY ticket_id LIMIT 10)
+FROM unnest($1::bytea[]) AS h
 """
 _TICKETS = """
 SELECT id, number, queue, state, state_type, lock, title, event_sequence, priority, customer_user, closed_at,
@@ -144,14 +146,16 @@ class Batch:
         claims = await fetch(_CLAIMS, [mail.transport_key for mail in mails], [mail.content_key for mail in mails])
         wanted = [sought(each.check, each.value) for mail in mails for each in mail.event.candidates]
         carriers = await self._index(_CARRIERS, {each.message for each in wanted if each.message})
-        namers = await self._index(_NAMERS, {mail.message_id_hash for mail in mails if mail.message_id_hash})
+        asked = {mail.message_id_hash for mail in mails if mail.message_id_hash}
+        namers = await self._index(_NAMERS, asked.union(*(mail.named[-NAMED_BY_SIBLINGS:] for mail in mails)))
         kept = await self._kept(mails, wanted)
         # whether a name is taken must be known before it is given
         wanted += [Sought(key=mail.ticket_key) for mail in mails]
         wanted += [each for names in kept for each in (Sought(key=names.ticket_key), Sought(number=names.number))]
         ids = {names.ticket_id for names in kept}.union(
             await self._by_field(wanted),
-            *(tickets for tickets in (*carriers.values(), *namers.values()) if len(tickets) == 1),
+            *carriers.values(),
+            *namers.values(),
         )
         tickets = await self._tickets(wanted, ids)
         participants: dict[int, set[str]] = defaultdict(set)
@@ -175,7 +179,7 @@ class Batch:
 
     async def _index(self, statement: str, hashes: set[bytes]) -> dict[bytes, frozenset[int]]:
         rows = await self._connection.fetch(statement, list(hashes)) if hashes else []
-        return {row[0]: frozenset((row[1], row[2])) for row in rows}
+        return {row[0]: frozenset(row[1]) for row in rows if row[1]}
 
     async def _kept(self, mails: Sequence[Mail], wanted: Sequence[Sought]) -> list[Kept]:
         if not self._names_kept:

@@ -28,7 +28,7 @@ from tests.unit.ticketing.mails import ANA, BRUNO, MALLORY, dispatched
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 DAY = date(2026, 3, 2)
-NUMBER = "2026030110000017"
+NUMBER, OTHER_NUMBER = "2026030110000017", "2026030110000025"
 KEY, OTHER_KEY = key_of("ticket", "old"), key_of("ticket", "other")
 
 
@@ -61,6 +61,14 @@ def existing(state: str = "open", participants: Sequence[str] = (ANA,)) -> Snaps
         carriers={id_hash("<old@kunde.example>"): frozenset((7,))},
         participants={7: frozenset(participants)},
     )
+
+
+def with_another(snapshot: Snapshot, queue: str = "suporte", participants: Sequence[str] = ()) -> Snapshot:
+    """Ticket 8 besides."""
+    other = Ticket(8, OTHER_NUMBER, queue, "open", "open", "unlock", "T", 1, "3 normal", BRUNO, None, OTHER_KEY)
+    snapshot.tickets.append(other)
+    snapshot.participants[8] = frozenset(participants)
+    return snapshot
 
 
 def by_number(name: str, sender: str = ANA, **more: Any) -> MailDispatched:
@@ -154,7 +162,7 @@ def test_a_late_parent_of_somebody_else_becomes_a_ticket_linked_to_the_other() -
 
 
 def test_a_parent_named_by_several_tickets_joins_none() -> None:
-    snapshot = existing()
+    snapshot = with_another(existing(participants=()))
     snapshot.namers = {id_hash("<parent@kunde.example>"): frozenset((7, 8))}
     assert words(settled([dispatched("parent")], snapshot)) == ["ticket_created"]
 
@@ -187,9 +195,38 @@ def test_a_number_of_no_ticket_is_passed_over_for_the_next_candidate() -> None:
 
 
 def test_an_id_that_articles_of_several_tickets_carry_gives_no_match() -> None:
-    snapshot = existing()
+    snapshot = with_another(existing(participants=()))
     snapshot.carriers = {id_hash("<old@kunde.example>"): frozenset((7, 8))}
     assert words(settled([dispatched("r", replies_to="old")], snapshot)) == ["ticket_created"]
+
+
+@pytest.mark.parametrize(("queue", "ticket"), [("suporte", 7), ("comercial", 8)])
+def test_a_reply_to_all_of_a_mail_to_two_desks_goes_to_the_ticket_of_each(queue: str, ticket: int) -> None:
+    snapshot = with_another(existing(), queue="comercial", participants=[ANA])
+    snapshot.carriers = {id_hash("<old@kunde.example>"): frozenset((7, 8))}
+    out = settled([dispatched("r", replies_to="old", queue=queue)], snapshot)
+    assert [article.ticket_id for article in out.articles] == [ticket]
+
+
+@pytest.mark.parametrize(("sender", "ticket"), [(ANA, 7), (MALLORY, 8)])
+def test_a_stranger_who_uses_a_customers_message_id_breaks_no_thread(sender: str, ticket: int) -> None:
+    snapshot = with_another(existing(), participants=[MALLORY])
+    snapshot.carriers = {id_hash("<old@kunde.example>"): frozenset((7, 8))}
+    out = settled([dispatched("r", sender, replies_to="old")], snapshot)
+    assert [article.ticket_id for article in out.articles] == [ticket]
+
+
+def test_two_replies_to_a_mail_that_never_came_are_one_ticket() -> None:
+    out = settled([dispatched("r1", replies_to="unseen"), dispatched("r2", replies_to="unseen")])
+    assert words(out) == ["ticket_created", "article_added"]
+    assert fact_of(out).check == "sibling"
+
+
+@pytest.mark.parametrize(("sender", "kind"), [(MALLORY, Kind.HUMAN), (ANA, Kind.AUTOMATIC)])
+def test_strangers_and_machines_join_nothing_by_an_id_that_never_came(sender: str, kind: Kind) -> None:
+    """A list's mails, or an alert's, may all name one."""
+    out = settled([dispatched("r1", replies_to="unseen"), dispatched("r2", sender, replies_to="unseen", kind=kind)])
+    assert (words(out), out.links) == (["ticket_created", "ticket_created"], [])
 
 
 def test_a_stranger_who_names_a_number_gets_a_ticket_that_says_what_he_claims() -> None:
@@ -213,14 +250,13 @@ def test_a_signed_id_besides_proves_who_may_write_to_the_ticket_named_first() ->
     assert (words(out), fact_of(out).check) == (["article_added"], "subject_number")
 
 
-def test_a_signed_id_of_another_ticket_proves_nothing() -> None:
-    snapshot = existing()
-    snapshot.tickets.append(
-        Ticket(8, "2026030110000025", "suporte", "open", "open", "unlock", "T", 1, "3 normal", MALLORY, None, OTHER_KEY)
-    )
+def test_a_signed_id_of_another_ticket_proves_nothing_of_the_one_named_first_and_is_tried_itself() -> None:
+    """Who once named a number that is not his does not lose his own thread for it."""
+    snapshot = with_another(existing(), participants=[MALLORY])
     proof = Candidate(Check.SIGNED_MESSAGE_ID, OTHER_KEY, proves_sender=True)
     out = settled([dispatched("r", MALLORY, candidates=[Candidate(Check.SUBJECT_NUMBER, NUMBER), proof])], snapshot)
-    assert fact_of(out).claims == NUMBER
+    assert (words(out), out.articles[0].ticket_id) == (["article_added"], 8)
+    assert any(line.type == "Misc" and NUMBER in line.text for line in out.history)
 
 
 def test_whom_a_participant_copies_takes_part_from_then_on() -> None:
@@ -250,6 +286,35 @@ def test_a_ticket_whose_key_another_one_has_gets_a_longer_one() -> None:
     assert (len(ticket.key), ticket.key[:10]) == (16, mail.ticket_key)
 
 
+def test_where_anyone_may_write_a_stranger_and_whom_he_copies_take_no_part() -> None:
+    out = settled([by_number("r", MALLORY, cc=[Party("", BRUNO)])], existing(), desk(follow_up_from="anyone"))
+    assert (words(out), out.participants) == (["article_added"], [])
+
+
+AGENTS = {"ana": {"name": "Ana", "email": "agent@empresa.example"}}
+
+
+def with_agents() -> Desk:
+    own = {"suporte@empresa.example": {"name": "Suporte", "queue": "suporte"}}
+    queues = {"suporte": {"agents": ["ana"]}, "comercial": {}}
+    return Desk.model_validate({"queues": queues, "agents": AGENTS, "system_addresses": own})
+
+
+def test_an_agents_answer_from_his_own_mail_program_is_an_article_and_nobody_is_answered() -> None:
+    answer = dispatched("r", "agent@empresa.example", replies_to="old", to=[Party("", ANA)], cc=[Party("", BRUNO)])
+    out = settled([answer, dispatched("s", BRUNO, replies_to="r")], existing("closed successful"), with_agents())
+    assert words(out) == ["article_added", "article_added"], "whom he copies takes part"
+    assert (out.articles[0].sender_type, fact_of(out, 0).answer.withheld) == ("agent", "agent")
+    assert [p.address for p in out.participants] == [BRUNO]
+
+
+def test_an_agent_of_another_queue_is_nobody() -> None:
+    snapshot = existing()
+    snapshot.tickets[0].queue = "comercial"
+    out = settled([dispatched("r", "agent@empresa.example", replies_to="old")], snapshot, with_agents())
+    assert words(out) == ["ticket_created"]
+
+
 # --- closed tickets -------------------------------------------------------------------------------------------
 
 
@@ -260,6 +325,19 @@ def test_a_reply_reopens_a_closed_ticket() -> None:
     assert isinstance(fact, ArticleAdded)
     assert fact.reopened
     assert [line.type for line in out.history] == ["FollowUp", "StateUpdate"]
+
+
+def test_a_late_parent_reopens_nothing_and_is_not_answered() -> None:
+    snapshot = existing("closed successful")
+    snapshot.namers = {id_hash("<parent@kunde.example>"): frozenset((7,))}
+    out = settled([dispatched("parent")], snapshot)
+    assert (words(out), out.changed[7].state) == (["article_added"], "closed successful")
+    assert fact_of(out).answer.withheld == "late-parent"
+
+
+def test_a_merged_ticket_stays_merged() -> None:
+    out = settled([by_number("r")], existing("merged"))
+    assert (words(out), out.changed[7].state) == (["article_added"], "merged")
 
 
 def test_automatic_mail_reopens_nothing() -> None:

@@ -1,0 +1,131 @@
+"""Where a mail belongs: to a ticket that is there, or to one of its own. Pure.
+
+The first of its candidates whose ticket exists now, and to which its sender may add, is its ticket; one that refuses
+him is noted and hides no later one. Without any, a stored article may name the mail, or the same mail as it does.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from services.ticketing import policy
+from services.ticketing.batch import Kept, Mail, Ticket
+from services.ticketing.known import LATE_PARENT, Found, Known, Named
+from services.ticketing.policy import Effect
+from shared.desk.model import Desk, Queue
+
+_PUBLISHED = "published"
+
+
+class Join(NamedTuple):
+    """The mail becomes an article of this ticket. `takes_part`: its sender and recipients belong to the conversation.
+    `claims`: number of another ticket, that its sender named first without belonging to it. `by_agent`: an agent of
+    the ticket's queue wrote it, from his own mail program."""
+
+    ticket: Ticket
+    check: str
+    effect: Effect
+    takes_part: bool
+    claims: str = ""
+    by_agent: bool = False
+
+
+class Fresh(NamedTuple):
+    """The mail becomes a ticket. `follows`: the closed ticket it continues; `claims`: number of a ticket its sender
+    named without belonging to it; `related`: one that names it, of somebody else. `names`: those that the ticket had
+    before the database went back."""
+
+    follows: Ticket | None = None
+    claims: str = ""
+    related: Ticket | None = None
+    names: Kept | None = None
+
+
+def way_of(mail: Mail, known: Known, desk: Desk) -> Join | Fresh:
+    """By its evidence; what was published of the mail before the database went back stands, whatever the order in
+    which its mails come again."""
+    way = _by_evidence(mail, known, desk)
+    names = known.kept(mail)
+    if names is None:
+        return way
+    ticket = known.with_key(names.ticket_key)
+    if ticket is None:
+        return way._replace(names=names) if isinstance(way, Fresh) else Fresh(names=names)
+    effect = _effect(mail, ticket, desk)
+    return Join(
+        ticket,
+        _PUBLISHED,
+        Effect.ADD_ONLY if effect is Effect.NEW_TICKET else effect,
+        takes_part=names.created or mail.sender in known.participants(ticket),
+        by_agent=mail.sender in _agents(ticket.queue, desk),
+    )
+
+
+def _by_evidence(mail: Mail, known: Known, desk: Desk) -> Join | Fresh:
+    claims = ""
+    for found in known.named_by(mail):
+        if isinstance(found, Named):
+            way: Join | Fresh | None = _of_names(mail, found, known, desk)
+            number = found.names.number
+        else:
+            way, number = _of_ticket(mail, found, known, desk), found.ticket.number
+        if way is not None:
+            return way._replace(claims=claims)
+        claims = claims or number
+    if claims:
+        return Fresh(claims=claims)
+    child = known.child_of(mail)
+    if child is not None:
+        return _of_ticket(mail, child, known, desk) or Fresh(related=child.ticket)
+    sibling = known.sibling_of(mail)
+    return (sibling and _of_ticket(mail, sibling, known, desk)) or Fresh()
+
+
+def _of_ticket(mail: Mail, found: Found, known: Known, desk: Desk) -> Join | Fresh | None:
+    """None: its sender may not add to it."""
+    ticket, check = found
+    participants = known.participants(ticket)
+    agents = _agents(ticket.queue, desk)
+    signed = any(
+        candidate.proves_sender and known.ticket_of(candidate, mail) is ticket for candidate in mail.event.candidates
+    )
+    if not _may_follow_up(mail, ticket.queue, participants | agents, desk, signed=signed):
+        return None
+    by_agent = mail.sender in agents and mail.sender not in participants
+    effect = _effect(mail, ticket, desk)
+    if check == LATE_PARENT or by_agent:  # what is older than its reply, or our own, opens nothing
+        effect = Effect.ADD_ONLY
+    if effect is Effect.NEW_TICKET:
+        return Fresh(follows=ticket)
+    return Join(ticket, check, effect, takes_part=by_agent or mail.sender in participants, by_agent=by_agent)
+
+
+def _of_names(mail: Mail, found: Named, known: Known, desk: Desk) -> Fresh | None:
+    """A reply to a ticket that is still to come again makes it; None: its sender may not write to it."""
+    names = found.names
+    signed = any(
+        candidate.proves_sender and (named := known.names_of(candidate)) and named.number == names.number
+        for candidate in mail.event.candidates
+    )
+    senders = known.senders(names) | _agents(names.queue, desk)
+    return Fresh(names=names) if _may_follow_up(mail, names.queue, senders, desk, signed=signed) else None
+
+
+def _may_follow_up(mail: Mail, queue: str, participants: Collection[str], desk: Desk, *, signed: bool) -> bool:
+    rule = (desk.queue(queue) or Queue()).follow_up_from
+    verified = mail.event.answer.verified
+    return policy.may_follow_up(rule, mail.sender, participants, signed=signed, verified=verified)
+
+
+def _agents(queue: str, desk: Desk) -> set[str]:
+    """Addresses of the agents of a queue: they belong to each of its conversations."""
+    return {agent.email.lower() for agent in desk.agents_of_queue(queue)}
+
+
+def _effect(mail: Mail, ticket: Ticket, desk: Desk) -> Effect:
+    return policy.effect(
+        (desk.queue(ticket.queue) or Queue()).follow_up,
+        closed=policy.is_closed(ticket.state_type),
+        merged=ticket.state_type == "merged",
+        automatic=mail.event.classification.automatic,
+        reopen=mail.event.follow_up.reopen,
+    )
