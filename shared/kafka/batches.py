@@ -83,22 +83,25 @@ class Batches:
         `stale`: a partition was sought elsewhere since the batch was fetched; all of it comes again then.
         """
         async with self.turn:
-            hand: Hand = {}
-            partitions = [partition for partition, _ in by_partition(records)]
-            if not stale():
-                for partition, group in by_partition(records):
-                    if await self._begins(partition, group[0].offset):
-                        hand[partition] = group
-            await self._run(hand)
-            for partition in partitions:
-                if partition not in hand or hand[partition]:
-                    self._seek_back(partition)
+            groups = dict(by_partition(records))
+            read = {partition: group[-1].offset + 1 for partition, group in groups.items()}
+            try:
+                begun = {p: group for p, group in groups.items() if not stale() and await self._begins(p, group)}
+                await self._run(begun)
+            except Exception as error:  # noqa: BLE001  # an error of ours: with a pause and a word, like any other
+                # no traceback: a database's error carries the row's values
+                log.error("a batch was not carried out", extra=fields(action="batch_error", cause=describe(error)))  # noqa: TRY400
+                for partition in groups:
+                    self.policy.lost(partition, describe(error), self.now(), self.rand())
+            for partition, offset in read.items():
+                self._seek_back(partition, offset)
             await self._commit()
             self._pause()
 
-    def _seek_back(self, partition: int) -> None:
+    def _seek_back(self, partition: int, read: int) -> None:
+        """To what was read and not done. One that starts anew is sought when it was found."""
         lane = self.policy.lanes.get(partition)
-        if lane is not None and lane.state is not State.STARTING:  # that one is sought when it was found
+        if lane is not None and lane.state is not State.STARTING and lane.next != read:
             self.log.seek(partition, lane.next)
 
     async def _run(self, hand: Hand) -> None:
@@ -109,8 +112,8 @@ class Batches:
                 return
             await self._try(tried, hand)
 
-    async def _begins(self, partition: int, first: int) -> bool:
-        policy = self.policy
+    async def _begins(self, partition: int, group: Sequence[Record]) -> bool:
+        policy, first = self.policy, group[0].offset
         if policy.begins(partition, first):
             return True
         lane = policy.lanes.get(partition)
@@ -140,12 +143,16 @@ class Batches:
             if self.policy.failed(tried, failure, self.now(), self.rand()):
                 await self._give_up(records[0], error, hand)
             else:
-                metrics.retries.labels(self.topic, "1" if len(tried) > 1 else "2-5").inc()
+                metrics.retries.labels(self.topic, self._bucket(tried)).inc()
         else:
             ends = {partition: hand[partition][number - 1].offset + 1 for partition, number in tried.items()}
             self.policy.handled(tried, ends, {partition: len(left) for partition, left in hand.items()}, self.now())
             for partition, number in tried.items():
                 del hand[partition][:number]
+
+    def _bucket(self, tried: Mapping[int, int]) -> str:
+        faults = max((self.policy.lanes[p].faults for p in tried if p in self.policy.lanes), default=0)
+        return "1" if faults <= 1 else "2-5" if faults <= 5 else "6+"
 
     async def _attempt(self, records: Sequence[Record]) -> None:
         """A deadlock or a serialisation failure says nothing about the records: they are repeated a few times."""

@@ -230,7 +230,12 @@ class Consumer:
     async def _look(self) -> None:
         while True:
             self._woken.clear()
-            seconds = await self.batches.look()
+            try:
+                seconds = await self.batches.look()
+            except Exception as error:  # noqa: BLE001  # without looks paused partitions would stay paused
+                extra = fields(action="look_error", topic=self.topic, cause=describe(error))
+                log.error("a look failed", extra=extra)  # noqa: TRY400  # a traceback may carry values
+                seconds = 1.0
             try:
                 async with asyncio.timeout(max(0.01, seconds)):
                     await self._woken.wait()

@@ -1,11 +1,12 @@
 """The failure policy as a table of situations: the records, what becomes of each, and how often it is tried."""
 
+import copy
 import logging
 
 import pytest
 
 from shared.failures import Permanent, backoff, describe
-from shared.kafka.batches import AGAIN_TIMES
+from shared.kafka.batches import AGAIN_TIMES, RUN_SECONDS
 from shared.kafka.offsets import Extent, Gap, place
 from shared.kafka.policy import FUSE_SECONDS, STUCK_SECONDS, Failure, Fault, Policy, Word
 from shared.kafka.record import Record
@@ -41,8 +42,11 @@ async def test_what_is_behind_a_record_that_waits_is_not_passed_and_others_go_on
     world.newer_unknown = True
     world.send(0, GOOD, GOOD, NEWER, GOOD)
     world.send(1, GOOD, GOOD)
-    await world.live(3600)
-    assert world.base.offsets == {0: 2, 1: 2, 2: 0} == world.committed
+    for _ in range(60):
+        await world.live(60)
+        world.send(2, GOOD)
+    await world.live(1)
+    assert world.base.offsets == {0: 2, 1: 2, 2: 60} == world.committed
     assert not world.letters
     world.newer_unknown = False
     await world.live(15)
@@ -217,8 +221,83 @@ async def test_slow_batches_go_on_after_the_poll_that_the_group_waits_for() -> N
     world = World()
     world.send(0, *[POISON if n % 2 else SLOW for n in range(300)])
     world.members[0].batches.origin_of = lambda _: "one.example"
+    world.fetch = 300
     await world.live(400)
     assert world.missing() == []
+    assert world.longest_run < RUN_SECONDS + 5
+
+
+async def test_a_database_that_goes_back_while_nothing_comes_is_noticed() -> None:
+    world = World()
+    world.send(0, GOOD, GOOD)
+    await world.live(10)
+    copied = copy.deepcopy(world.base)
+    world.send(0, GOOD, GOOD)
+    for _ in range(2):
+        await world.live(10)
+        world.restore(copied)
+    await world.live(10)
+    assert world.missing() == []
+
+
+async def test_a_batch_that_was_fetched_before_its_partitions_were_sought_elsewhere_is_dropped() -> None:
+    world = World()
+    world.send(0, GOOD, GOOD)
+    await world.live(0.003)
+    member = world.members[0]
+    world.send(0, GOOD, GOOD)
+    records = [Record("topic", 0, n, b"", GOOD, (), 0) for n in (2, 3)]
+    await member.batches.run(records, stale=lambda: True)
+    assert world.base.offsets[0] == 2
+    assert member.positions[0] == 2
+    await world.live(1)
+    assert world.missing() == []
+
+
+async def test_a_commit_that_is_refused_brings_back_what_it_would_have_committed() -> None:
+    world = World(database=False)
+    world.send(0, GOOD)
+    await world.live(1)
+    world.members[0].zombie = True
+    world.send(0, GOOD)
+    await world.live(1)
+    world.members[0].zombie = False
+    await world.live(15)
+    assert world.published[0, 1] == 2
+    assert world.committed[0] == 2
+
+
+async def test_what_retention_takes_while_a_record_waits_is_written_down() -> None:
+    world = World()
+    world.newer_unknown = True
+    world.send(0, GOOD, NEWER, *[GOOD] * 5)
+    await world.live(60)
+    world.expire(0, 4)
+    world.newer_unknown = False
+    await world.live(60)
+    assert world.base.gaps == [Gap(0, 1, 4, "expired")]
+    assert world.passed() == world.missing() == []
+
+
+async def test_offsets_that_no_record_has_are_passed() -> None:
+    world = World()
+    world.send(0, *[GOOD] * 5)
+    world.holes[0] |= {1, 2}
+    await world.live(5)
+    assert world.base.offsets[0] == 5
+    assert world.base.gaps == []
+
+
+async def test_a_batch_that_the_database_has_done_in_part_is_handled_from_there() -> None:
+    world = World()
+    await world.live(1)
+    world.send(0, *[GOOD] * 4)
+    world.send(1, GOOD)
+    world.base.offsets[0] = 2  # the work of another process
+    world.base.handled |= numbers(0, 1)
+    await world.live(0.01)
+    assert world.missing() == []
+    assert world.tries == [5, 3]
 
 
 async def test_stopping_ends_a_run_after_the_attempt_in_hand_and_nothing_is_read_any_more() -> None:

@@ -103,6 +103,8 @@ class World:
         self.base_away = self.kafka_away = self.newer_unknown = False
         self.aside_fails = False
         self.deadlocks = 0
+        self.fetch = FETCH
+        self.longest_run = 0.0
         self.letters: Counter[tuple[int, int]] = Counter()
         self.published: Counter[tuple[int, int]] = Counter()
         self.failures: Counter[int] = Counter()  # attempts that failed, by second
@@ -212,6 +214,7 @@ class Member:
             else:
                 world.published.update((record.partition, record.offset) for record in records)
         except Elsewhere:
+            world.failures[int(world.time)] += 1
             raise
         except Exception as error:
             if not isinstance(error, Permanent | OSError):  # halving ends by itself, the database counts for itself
@@ -275,7 +278,9 @@ class Member:
             self.look_at = world.time + max(0.01, await self.batches.look())
         records = self._poll()
         if records:
+            began = world.time
             await self.batches.run(records)
+            world.longest_run = max(world.longest_run, world.time - began)
             self.look_at = world.time
         return looks or bool(records)
 
@@ -289,7 +294,7 @@ class Member:
             if not world.beginning[partition] <= first <= len(log):
                 first = world.beginning[partition]  # auto_offset_reset
             for offset in range(first, len(log)):
-                if len(fetched) < FETCH and offset not in world.holes[partition]:
+                if len(fetched) < world.fetch and offset not in world.holes[partition]:
                     fetched.append(Record("topic", partition, offset, b"", log[offset], (), 0))
                     self.positions[partition] = offset + 1
         return fetched
