@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from ops.desk import desk
+from ops.mail import mail
 
 SERVICES = ("fetcher", "dispatcher", "ticketing", "mailer")
 
@@ -244,6 +245,7 @@ def _finish(work: Callable[[], Awaitable[int]]) -> None:
 
 
 carteiro.add_command(desk)
+carteiro.add_command(mail)
 main = carteiro
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Stored:
     accounts: Sequence[Row] = ()
     queues: Sequence[Row] = ()
     outbound: Sequence[Row] = ()
+    failed: Sequence[Row] = ()
     outbox: Row = field(default_factory=lambda: {"pending": 0, "oldest": None, "led": True, "to_come": 0})
     letters: Sequence[Row] = ()
     gaps: Sequence[Row] = ()
@@ -50,6 +51,7 @@ def problems(facts: Facts, now: datetime) -> list[Problem]:
     if facts.stored is not None:
         found += _outbox(facts.stored.outbox, now)
         found += [problem for row in facts.stored.outbound for problem in _outbound(row, now)]
+        found += [_failed(row, now) for row in facts.stored.failed]
         found += [_letters(row, now) for row in facts.stored.letters]
         found += [_gap(row, now) for row in facts.stored.gaps]
     return found
@@ -94,11 +96,27 @@ def _outbox(row: Row, now: datetime) -> Iterator[Problem]:
 def _outbound(row: Row, now: datetime) -> Iterator[Problem]:
     # one that the recipient's server postponed is in time until it is due; a queued one is due at once, and is
     # given back with a new time whenever our own account fails
+    if row["state"] == "held":
+        sentence = f"{_mails(row['mails'])} held back until `carteiro mail release`"
+        yield Problem(f"outbound account {row['account']}", sentence, "CarteiroOutboundStuck")
+        return
     since: datetime = row["oldest"] if row["state"] == "queued" else row["due"]
     if now - since > STUCK:
         number = "1 mail waits" if row["mails"] == 1 else f"{row['mails']} mails wait"
         sentence = f"{number} to be sent ({row['state']}), the oldest for {_for(row['oldest'], now)}"
         yield Problem(f"outbound account {row['account']}", sentence, "CarteiroOutboundStuck")
+
+
+def _failed(row: Row, now: datetime) -> Problem:
+    code = f" {row['code']}" if row["code"] else ""
+    sentence = (
+        f"{_mails(row['mails'])} failed ({row['kind']}: {row['cause']}{code}), the first {_for(row['oldest'], now)} ago"
+    )
+    return Problem(f"outbound account {row['account']}", sentence, "CarteiroMailFailed")
+
+
+def _mails(number: int) -> str:
+    return "1 mail" if number == 1 else f"{number} mails"
 
 
 def _letters(row: Row, now: datetime) -> Problem:

@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
     "reader": ("readers", ("service", "topic", "unread", "oldest", "readers")),
     "queue": ("tickets", ("queue", "state", "tickets", "changed_at")),
     "outbound": ("mail to be sent", ("account", "state", "mails", "oldest", "due")),
+    "failed": ("mail that failed, last day", ("account", "kind", "cause", "code", "mails", "oldest")),
     "outbox": ("events to be published", ("pending", "oldest", "led", "to_come")),
     "dead_letters": ("dead letters", ("topic", "reason", "letters", "oldest")),
     "gaps": ("records that are missing", ("topic", "reason", "records", "noticed")),
@@ -66,6 +67,7 @@ async def _stored(settings: Settings) -> Stored:
             accounts=await accounts.account_rows(connection, settings),
             queues=await ticketing.queues(connection),
             outbound=await mailer.waiting(connection),
+            failed=await mailer.failed(connection),
             outbox=await ticketing.outbox(connection),
             letters=await ticketing.open_letters(connection),
             gaps=[*await ticketing.gaps(connection), *await mailer.gaps(connection)],
@@ -80,6 +82,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, Row]]:
     if facts.stored is not None:
         yield from (("queue", row) for row in facts.stored.queues)
         yield from (("outbound", row) for row in facts.stored.outbound)
+        yield from (("failed", row) for row in facts.stored.failed)
         yield "outbox", facts.stored.outbox
         yield from (("dead_letters", row) for row in facts.stored.letters)
         yield from (("gaps", row) for row in facts.stored.gaps)

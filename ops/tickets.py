@@ -47,7 +47,7 @@ def _page(ticket: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield from _article(article)
     yield from _table("history", ticket["history"], ("created_at", "type", "text"))
-    sent = ("kind", "rule", "recipient", "state", "reason", "attempts", "smtp_code", "sent_at")
+    sent = ("kind", "rule", "recipient", "state", "reason", "attempts", "smtp_class", "smtp_code", "sent_at")
     yield from _table("deliveries", ticket["deliveries"], sent)
     yield from _table("links", ticket["links"], ("direction", "number", "type", "state", "title"))
 

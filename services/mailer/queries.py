@@ -1,5 +1,8 @@
-"""What people look at of the mailer: SQL that only reads. A connection is passed in; its owner has the rights."""
+"""What people look at of the mailer, and what they decide about its mails. A connection is passed in; its owner has the
+rights."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from shared.postgres import Connection
@@ -8,7 +11,7 @@ Row = dict[str, Any]
 
 _DELIVERIES = """
 SELECT delivery_id::text AS delivery_id, kind, rule, template, recipient, state, reason, account, message_id,
-       attempts, smtp_code, smtp_class, created_at, due_at, sent_at
+       attempts, smtp_code, smtp_class, created_at, nullif(due_at, 'infinity') AS due_at, sent_at, failed_at
 FROM mailer.deliveries_v1 d WHERE ticket_id = $1 ORDER BY d.delivery_id
 """
 
@@ -18,15 +21,32 @@ async def deliveries(connection: Connection, ticket_id: int) -> list[Row]:
     return [dict(record) for record in await connection.fetch(_DELIVERIES, ticket_id)]
 
 
-_WAITING = """
+MOST_COUNTED = 10_000
+
+# from one account to the next by the index, and of each so many at most
+_WAITING = f"""
+WITH RECURSIVE accounts AS (
+    (SELECT account FROM mailer.outbound WHERE state IN ('queued', 'deferred', 'unknown') ORDER BY account LIMIT 1)
+    UNION ALL
+    SELECT (SELECT o.account FROM mailer.outbound o
+            WHERE o.state IN ('queued', 'deferred', 'unknown') AND o.account > a.account ORDER BY o.account LIMIT 1)
+    FROM accounts a WHERE a.account IS NOT NULL),
+mails AS (
+    SELECT m.* FROM accounts a, LATERAL (
+        SELECT account, CASE WHEN due_at = 'infinity' THEN 'held' ELSE state END AS state, created_at,
+               nullif(due_at, 'infinity') AS due_at, attempts
+        FROM mailer.outbound WHERE account = a.account AND state IN ('queued', 'deferred', 'unknown')
+        ORDER BY due_at LIMIT {MOST_COUNTED}) m
+    UNION ALL
+    SELECT account, state, created_at, due_at, attempts FROM mailer.outbound WHERE state = 'sending')
 SELECT account, state, count(*) AS mails, min(created_at) AS oldest, min(due_at) AS due, max(attempts) AS attempts
-FROM mailer.outbound WHERE state IN ('queued', 'sending', 'deferred', 'unknown')
-GROUP BY account, state ORDER BY account, state
-"""
+FROM mails GROUP BY account, state ORDER BY account, state
+"""  # noqa: S608  # a number of ours
 
 
 async def waiting(connection: Connection) -> list[Row]:
-    """Mails not sent yet, by outbound account and state; `due`: when the next of them is tried."""
+    """Mails not sent yet, by outbound account and state (`held`: until they are released); `due`: when the next of
+    them is tried. At most 10,000 of an account are counted."""
     return [dict(record) for record in await connection.fetch(_WAITING)]
 
 
@@ -39,3 +59,69 @@ FROM mailer.gaps WHERE noticed_at > now() - interval '7 days' GROUP BY topic, re
 async def gaps(connection: Connection) -> list[Row]:
     """Records that had gone from a topic before they were read, noticed in the last seven days."""
     return [dict(record) for record in await connection.fetch(_GAPS)]
+
+
+_FAILED = """
+SELECT account, kind, smtp_class AS cause, smtp_code AS code, count(*) AS mails, min(failed_at) AS oldest
+FROM mailer.outbound WHERE state = 'failed' AND failed_at > now() - interval '1 day'
+GROUP BY account, kind, smtp_class, smtp_code ORDER BY account, kind, smtp_class, smtp_code
+"""
+
+
+async def failed(connection: Connection) -> list[Row]:
+    """Mails that failed for good in the last day, by account and cause."""
+    return [dict(record) for record in await connection.fetch(_FAILED)]
+
+
+_MAILS = """
+SELECT id::text AS delivery_id, ticket_number, kind, rule, recipient, state, reason, account, smtp_class, smtp_code,
+       attempts, message_id, coalesce(failed_at, sent_at, created_at) AS at
+FROM mailer.outbound WHERE state = $1 ORDER BY id DESC LIMIT $2
+"""
+
+
+async def mails(connection: Connection, state: str, limit: int) -> list[Row]:
+    """The latest mails in a state."""
+    return [dict(record) for record in await connection.fetch(_MAILS, state, limit)]
+
+
+# --- what an operator decides
+
+_RETRY = """
+UPDATE mailer.outbound
+SET state = 'queued', due_at = now(), attempts = 0, deferred_since = NULL, failed_at = NULL, told_at = NULL
+WHERE id = ANY ($1::bigint[]) AND state = 'failed' RETURNING id
+"""
+
+
+async def retry(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Mails that failed go out again as they are; gives those it did."""
+    return {record["id"] for record in await connection.fetch(_RETRY, list(ids))}
+
+
+_HOLD = "INSERT INTO mailer.hold (before) VALUES ($1) ON CONFLICT (one) DO UPDATE SET before = excluded.before"
+_HOLD_BACK = """
+UPDATE mailer.outbound SET due_at = 'infinity'
+WHERE state IN ('queued', 'deferred', 'unknown') AND created_at < $1 AND due_at < 'infinity'
+"""
+_LET_GO = """
+UPDATE mailer.outbound SET due_at = now() WHERE state IN ('queued', 'deferred', 'unknown') AND due_at = 'infinity'
+"""
+
+
+async def hold(connection: Connection, before: datetime) -> int:
+    """What waits and is older waits on, and what facts from before that moment still lead to; gives how many."""
+    async with connection.transaction():
+        await connection.execute(_HOLD, before)
+        return _number(await connection.execute(_HOLD_BACK, before))
+
+
+async def release(connection: Connection) -> int:
+    async with connection.transaction():
+        await connection.execute("DELETE FROM mailer.hold")
+        return _number(await connection.execute(_LET_GO))
+
+
+def _number(status: str) -> int:
+    """`UPDATE 7` -> 7."""
+    return int(status.rpartition(" ")[2])

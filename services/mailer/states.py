@@ -24,7 +24,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.DEFERRED: frozenset({State.SENDING}),
     State.UNKNOWN: frozenset({State.SENDING}),
     State.SENT: frozenset({State.BOUNCED}),
-    State.FAILED: frozenset(),
+    State.FAILED: frozenset({State.QUEUED}),  # by an operator
     State.SUPPRESSED: frozenset(),
     State.BOUNCED: frozenset(),
 }

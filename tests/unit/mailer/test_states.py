@@ -53,5 +53,6 @@ def test_only_listed_transitions_are_allowed(state: State) -> None:
 
 
 def test_what_is_over_stays_over() -> None:
-    assert not (TRANSITIONS[State.FAILED] | TRANSITIONS[State.SUPPRESSED] | TRANSITIONS[State.BOUNCED])
+    assert not (TRANSITIONS[State.SUPPRESSED] | TRANSITIONS[State.BOUNCED])
+    assert TRANSITIONS[State.FAILED] == {State.QUEUED}, "an operator may send it again"
     assert TRANSITIONS[State.SENT] == {State.BOUNCED}
