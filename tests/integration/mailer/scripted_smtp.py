@@ -21,6 +21,7 @@ class Dialog:
     sender: str = ""
     recipient: str = ""
     raw: bytes = b""
+    secure: bool = False
     verbs: list[str] = field(default_factory=list)
 
 
@@ -36,7 +37,8 @@ class Script:
     says: dict[str, Say] = field(default_factory=dict)
     offers: Sequence[str] = ("PIPELINING", "SIZE 50000000", "ENHANCEDSTATUSCODES")
     delay: float = 0.0
-    tls: ssl.SSLContext | None = None
+    tls: ssl.SSLContext | None = None  # from the first byte
+    starttls: ssl.SSLContext | None = None
     port: int = 0
     mails: list[tuple[str, bytes]] = field(default_factory=list)
     ended: list[tuple[str, bytes]] = field(default_factory=list)
@@ -87,6 +89,11 @@ class _Connection:
                 self.dialog.sender = _named(line)
             if verb == "RCPT":
                 self.dialog.recipient = _named(line)
+            if line.upper().startswith("STARTTLS") and self._script.starttls is not None:
+                self._writer.write(b"220 2.0.0 go on\r\n")
+                await self._writer.start_tls(self._script.starttls)
+                self.dialog.secure = True
+                continue
             reply = await self._say(verb)
             if verb == "DATA" and reply.startswith("354"):
                 await self._data()
@@ -134,7 +141,8 @@ class _Connection:
         return reply
 
     def _ehlo(self) -> str:
-        lines = ["scripted.test", *self._script.offers]
+        starttls = ["STARTTLS"] if self._script.starttls and not self.dialog.secure else []
+        lines = ["scripted.test", *self._script.offers, *starttls]
         return "\r\n".join(f"250{'-' if at < len(lines) - 1 else ' '}{line}" for at, line in enumerate(lines))
 
 
@@ -155,7 +163,7 @@ async def scripted(**fields: object) -> AsyncIterator[Script]:
         script.open_now += 1
         script.most_open = max(script.most_open, script.open_now)
         try:
-            with contextlib.suppress(_Served, OSError):
+            with contextlib.suppress(_Served, OSError):  # a failed handshake is an OSError too
                 await connection.serve()
         finally:
             script.open_now -= 1
