@@ -279,7 +279,8 @@ class TicketEvent(Struct, frozen=True, kw_only=True):
 
 
 class ArticleFact(TicketEvent, frozen=True, kw_only=True):
-    """What the facts raised by an incoming mail share."""
+    """What the facts raised by an incoming mail share. Of a bounce: the recipients that it names (`bounced`) and the
+    Message-ID of the mail it is about (`bounce_of`)."""
 
     article_id: str
     account: str
@@ -292,6 +293,8 @@ class ArticleFact(TicketEvent, frozen=True, kw_only=True):
     message_id: str = ""
     references: list[str] = []
     answer: Answer
+    bounced: list[BouncedRecipient] = []
+    bounce_of: str = ""
     lock: str = "unlock"
     received_at: datetime
 

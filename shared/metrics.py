@@ -129,6 +129,7 @@ window_full = Gauge(
     "When mail was last withheld because as much as a window allows had gone out.",
     ["reason"],
 )
+bounces = Counter("carteiro_bounces", "Mails of ours that were sent and came back.")
 smtp_failed = Gauge("carteiro_smtp_failed_mails", "Mails that failed for good in the last 24 hours.")
 
 # database and desk

@@ -13,7 +13,17 @@ import msgspec
 
 from services.mailer.letters import Desktop, Sign
 from services.mailer.loops import WINDOWS, Reason, Verdict, counted
-from services.mailer.plans import Draft, Outbound, Plan, drafts_of, plan_for, rows_of, verdict_of, windows_for
+from services.mailer.plans import (
+    Draft,
+    Outbound,
+    Plan,
+    bounces_of,
+    drafts_of,
+    plan_for,
+    rows_of,
+    verdict_of,
+    windows_for,
+)
 from services.mailer.queue_store import DOT_WITHIN, Claimed, QueueStore
 from services.mailer.recipients import MailKind
 from services.mailer.states import State
@@ -71,10 +81,12 @@ class Handler:
                 ids, birth = await batch.birth(len(drafts), room)
                 rows = rows_of(zip(drafts, verdicts, strict=True), iter(ids), desk.desk, birth)
                 await batch.enqueue(rows)
+                bounced = await batch.bounce(bounces_of(plan.fact for plan in plans))
                 await batch.save_counts(known.counts)
             self.doors.hand_over(born_claimed(rows, claimed_since))
         self.doors.wake()
         _count(rows, verdicts, skipped)
+        metrics.bounces.inc(bounced)
 
     async def _desk_for(self, facts: dict[str, ArticleFact]) -> LoadedDesk:
         """The desk in use; looked at once more when a fact names a queue it does not know: the writer may have

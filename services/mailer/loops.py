@@ -76,7 +76,7 @@ def judge(fact: ArticleFact, answer: Answer, desk: Desk, known: Known, now: date
     if verdict.reason:
         return verdict
     address = counted(answer)
-    if address in known.bounced:
+    if address in known.bounced and not fact.answer.verified:  # who writes from it, and is vouched for, reads it again
         return Verdict(Reason.BOUNCED_ADDRESS)
     verdict = _count(_windows_of_answer(fact, address, desk, now), known.counts)
     if verdict.reason:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from services.mailer.compose import valid_id
 from services.mailer.letters import Desktop, Mail, write_answer, write_notification
 from services.mailer.loops import Known, Verdict, Window, judge, judge_notification, standing, windows_of
 from services.mailer.recipients import (
@@ -21,7 +22,7 @@ from services.mailer.recipients import (
 )
 from services.mailer.states import State
 from shared.desk.model import Desk
-from shared.events import ArticleFact
+from shared.events import ArticleFact, Kind
 from shared.message_ids import key_of
 
 _MAX_SHOWN = 320
@@ -78,6 +79,28 @@ class Birth(NamedTuple):
     until: datetime
     held_before: datetime | None
     room: Mapping[str, int]
+
+
+class Bounce(NamedTuple):
+    """What a report says of a mail of ours: `status` (RFC 3463) behind a word; `flag`: its address is wrong."""
+
+    ticket_id: int
+    message_id: str
+    status: str
+    flag: bool
+
+
+def bounces_of(facts: Iterable[ArticleFact]) -> list[Bounce]:
+    """Reports of failures. A delay, and a report that names no mail, say nothing."""
+    found = []
+    for fact in facts:
+        if fact.kind is not Kind.BOUNCE or not valid_id(fact.bounce_of):
+            continue
+        failed = [each for each in fact.bounced if each.permanent]
+        if failed or not fact.bounced:
+            status = _storable(failed[0].status) if failed else ""
+            found.append(Bounce(int(fact.ticket_id), fact.bounce_of, f"bounced {status}".strip(), bool(failed)))
+    return found
 
 
 def plan_for(event_id: str, fact: ArticleFact, desk: Desk) -> Plan:

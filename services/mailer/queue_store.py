@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.mailer.loops import Known, Window
-from services.mailer.plans import Birth, Outbound
+from services.mailer.plans import Birth, Bounce, Outbound
 from services.mailer.states import Step
 from shared.clock import boottime
 from shared.failures import Transient
@@ -119,6 +119,34 @@ class Batch:
         rows = await self.connection.fetch(self._BIRTH, max(1, number), CLAIM)
         first = rows[0]
         return [row["id"] for row in rows], Birth(self.holder, first["now"], first["until"], first["held_before"], room)
+
+    # a Message-ID of ours is signed, so that nobody can name one that he has not got
+    _BOUNCE = """
+        WITH bounced AS (
+            UPDATE mailer.outbound o SET state = 'bounced', smtp_class = r.status
+            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bool[]) AS r (ticket_id, message_id, status, flag)
+            WHERE o.ticket_id = r.ticket_id AND o.message_id = r.message_id AND o.state = 'sent'
+            RETURNING lower(o.recipient) AS address, r.status, r.flag),
+        flagged AS (
+            INSERT INTO mailer.bounced_addresses AS b (address, status, reports, bounced_at)
+            SELECT address, max(status), count(*), now() FROM bounced WHERE flag GROUP BY address ORDER BY address
+            ON CONFLICT (address) DO UPDATE
+            SET status = excluded.status, reports = b.reports + excluded.reports, bounced_at = now())
+        SELECT count(*) FROM bounced
+    """
+
+    async def bounce(self, reports: Sequence[Bounce]) -> int:
+        """Mails that were sent become bounced, addresses that are wrong for good are flagged; gives how many mails."""
+        if not reports:
+            return 0
+        found: int = await self.connection.fetchval(
+            self._BOUNCE,
+            [report.ticket_id for report in reports],
+            [report.message_id for report in reports],
+            [report.status for report in reports],
+            [report.flag for report in reports],
+        )
+        return found
 
     async def enqueue(self, rows: Sequence[Outbound]) -> None:
         await self.connection.copy_records_to_table(

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from services.ticketing.batch import Mail, Ticket
-from shared.events import ArticleAdded, FollowUpRejected, MailOversize, TicketCreated
+from shared.events import ArticleAdded, Check, FollowUpRejected, MailOversize, TicketCreated
 
 # a fact must fit into a Kafka record whatever a stranger wrote: the article has it all
 _MOST_PARTIES = 100
@@ -68,6 +68,8 @@ def _shared(mail: Mail, ticket: Ticket, article_id: int, moment: datetime) -> di
         "message_id": event.message_id,
         "references": oldest_first[-_MOST_REFERENCES:],
         "answer": event.answer,
+        "bounced": event.classification.bounced[:_MOST_PARTIES],
+        "bounce_of": next((each.value for each in event.candidates if each.check is Check.BOUNCE), ""),
         "lock": ticket.lock,
         "received_at": event.received_at,
     }

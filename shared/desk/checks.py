@@ -155,11 +155,17 @@ def _outbound_fields(desk: Desk) -> Iterator[Complaint]:
 
 
 def _outbound_mistakes(account: Outbound) -> Iterator[tuple[str, str, str]]:
-    if account.type not in _SMTP:
-        for field in ("host", "port", "user", "password", "tls_verify", "helo", "connections", "per_minute"):
-            if field in account.model_fields_set:
-                yield field, f"a field of SMTP beside {account.type}", "expected nothing here"
+    if account.type != "sendmail" and "command" in account.model_fields_set:
+        yield "command", f"a field of sendmail beside {account.type}", "expected nothing here"
+    if account.type in _SMTP:
+        yield from _smtp_mistakes(account)
         return
+    for field in ("host", "port", "user", "password", "tls_verify", "helo"):
+        if field in account.model_fields_set:
+            yield field, f"a field of SMTP beside {account.type}", "expected nothing here"
+
+
+def _smtp_mistakes(account: Outbound) -> Iterator[tuple[str, str, str]]:
     if account.host is None:
         yield "host", "missing", f"expected the name of the server, as type is {account.type}"
     if account.helo and not _HELO.fullmatch(account.helo):
@@ -253,10 +259,6 @@ def _not_yet(desk: Desk) -> Iterator[Complaint]:
         if response.type == "auto_remove":
             found = "auto_remove is sent on no occasion in this version: no mail removes a request"
             yield Complaint(("auto_responses", name, "type"), found, "expected another type")
-    for name, outbound in desk.outbound.items():
-        if outbound.type == "sendmail":
-            found = "sendmail is not available in this version: its mail waits"
-            yield Complaint(("outbound", name, "type"), found, "expected smtp, smtps, smtptls or none")
 
 
 def _filters_of_nobody(desk: Desk) -> Iterator[Complaint]:

@@ -273,6 +273,11 @@ class Outbound(_Part):
         None, title="SendmailModule::AuthPassword", description="The secret that holds the password."
     )
     tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
+    command: Line = Field(
+        "/usr/sbin/sendmail",
+        title="SendmailModule::CMD",
+        description="Program with its options (type sendmail only); `-i -f SENDER -- RECIPIENT` follow.",
+    )
     helo: Line | None = Field(
         None,
         title="FQDN",
@@ -283,11 +288,10 @@ class Outbound(_Part):
         4,
         ge=1,
         le=64,
-        description="Connections at once (SMTP types only); fewer by itself while the server says that they are too "
-        "many.",
+        description="Connections, or programs, at once; fewer by itself while the server says that they are too many.",
     )
     per_minute: int | None = Field(
-        None, ge=1, description="Mails a minute that the server allows (SMTP types only); without it no limit."
+        None, ge=1, description="Mails a minute that the server allows; without it no limit."
     )
     null_sender: bool = Field(
         True,

@@ -123,6 +123,28 @@ CASES = [
     Case("CarteiroOutboxUnled", {of(OUTBOX, pod="0"): "NaN", of(OUTBOX, pod="1"): "0"}, 90, None, {}, ""),
     Case("CarteiroOutboundStuck", {OUTBOUND: "1"}, 35, 36, {}, "The oldest mail waits to be sent for 35m 59s"),
     Case("CarteiroOutboundStuck", {OUTBOUND: "0"}, 90, None, {}, ""),
+    Case(
+        "CarteiroMailFailed",
+        {
+            of("carteiro_smtp_failed_mails", pod="mailer-0"): "0 2 2",
+            of("carteiro_smtp_failed_mails", pod="mailer-1"): "0",
+        },
+        0,
+        1,
+        {},
+        "2 mails to customers or agents failed for good in the last 24 hours",
+    ),
+    Case(
+        "CarteiroMailWithheld",
+        {of("carteiro_mail_window_full_timestamp_seconds", reason="total_limit", pod="mailer-0"): "0 60 60"},
+        0,
+        1,
+        {"reason": "total_limit"},
+        "Automatic mail is withheld (total_limit): more would go out than the desk allows",
+    ),
+    Case(
+        "CarteiroMailWithheld", {of("carteiro_mail_window_full_timestamp_seconds", reason="a"): "0"}, 90, None, {}, ""
+    ),
     Case("CarteiroMetricsAbsent", PROGRESS, 9, 10, {}, "A service of Carteiro reports nothing"),
     Case("CarteiroMetricsAbsent", BUILD | THREE_GROUPS, 9, 10, {}, "A service of Carteiro reports nothing"),
     Case("CarteiroMetricsAbsent", BUILD | PROGRESS, 90, None, {}, ""),

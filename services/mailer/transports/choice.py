@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from services.mailer.states import Outcome
-from services.mailer.transports.faults import AccountFault
 from services.mailer.transports.none import NoTransport
+from services.mailer.transports.sendmail import SendmailTransport
 from services.mailer.transports.smtp import SmtpServer, SmtpTransport
 from shared.desk.model import Outbound
 from shared.settings import Settings
@@ -24,16 +24,6 @@ class Transport(Protocol):
         """Never raises."""
 
 
-class _Unavailable:
-    """A type this version cannot serve: its mail waits."""
-
-    async def deliver(self, _sender: str, _recipient: str, _raw: bytes, _dot_before: float) -> Outcome:
-        raise AccountFault("transport_unavailable")
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 def transport_for(outbound: Outbound, settings: Settings, helo: str) -> Callable[[], Transport]:
     """A maker of connections by this account, which call themselves `helo`."""
     match outbound.type:
@@ -43,7 +33,7 @@ def transport_for(outbound: Outbound, settings: Settings, helo: str) -> Callable
             server = smtp_server(outbound, settings.secrets, settings.ca_file, helo)
             return lambda: SmtpTransport(server)
         case "sendmail":
-            return _Unavailable
+            return lambda: SendmailTransport(outbound.command)
 
 
 def smtp_server(outbound: Outbound, secrets: Path | None, ca_file: Path | None, helo: str) -> SmtpServer:

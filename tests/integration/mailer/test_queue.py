@@ -10,9 +10,10 @@ import pytest
 
 from services.mailer.queue_store import Batch, QueueStore, Report
 from services.mailer.states import Outcome, Result, Retry, after
+from shared.events import Answer, BouncedRecipient, Kind
 from tests.integration.mailer.conftest import Make
 from tests.integration.mailer.scripted_smtp import Script, scripted
-from tests.integration.mailer.world import World, is_state, queue, until
+from tests.integration.mailer.world import World, is_state, queue, record, ticket_created, until
 
 NOWHERE: dict[str, object] = {"padrao": {"type": "smtp", "host": "127.0.0.1", "port": 1, "default": True}}
 
@@ -219,3 +220,23 @@ async def test_no_statement_of_the_sending_reads_the_table(full: World) -> None:
     await full.store.serve(["padrao", "outro"])
     read = {name: await buffers(full, statement, *given) for name, statement, given in _statements(full)}
     assert max(read.values()) < 500, read
+
+
+async def test_a_bounce_of_our_mail_makes_it_bounced_and_flags_the_address(world: Make) -> None:
+    async with scripted() as script:
+        found = await world(smtp(script))
+        async with found.running():
+            await queue(found, "a@kunde.example")
+            await until(lambda: is_state(found, "a@kunde.example", "sent"))
+    sent = await found.row("a@kunde.example")
+    gone = BouncedRecipient("a@kunde.example", "5.1.1")
+    for number, named in enumerate(("<made.up@empresa.example>", sent["message_id"]), 2):
+        report = ticket_created(
+            1, "", kind=Kind.BOUNCE, bounced=[gone], bounce_of=named, answer=Answer(withheld="bounce")
+        )
+        await found.handler([record(number, report)])
+        state = (await found.row("a@kunde.example"))["state"]
+        assert state == ("bounced" if named == sent["message_id"] else "sent"), "a report must name an id of ours"
+    assert await found.pool.fetchval("SELECT address FROM mailer.bounced_addresses") == "a@kunde.example"
+    await queue(found, "a@kunde.example", first=9)
+    assert await found.pool.fetchval("SELECT reason FROM mailer.outbound WHERE ticket_id = 9") == "bounced_address"

@@ -137,6 +137,8 @@ def test_two_machines_that_lost_every_mark_end_within_the_window_of_their_ticket
 def test_an_address_that_bounced_for_good_is_answered_no_more() -> None:
     known = Known(Counter(), frozenset({"cliente@kunde.example"}))
     assert judge(created(), answer_for(created(), desk()), desk(), known, MOMENT).reason is Reason.BOUNCED_ADDRESS
+    proven = created(answer=Answer(address="cliente@kunde.example", verified=True))
+    assert judge(proven, answer_for(proven, desk()), desk(), known, MOMENT).reason is None
 
 
 @pytest.mark.parametrize(("days", "expected"), [(60, None), (61, Reason.STALE)])

@@ -3,11 +3,14 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+import pytest
+
 from services.mailer.letters import Desktop
 from services.mailer.loops import Known
 from services.mailer.plans import (
     Birth,
     Outbound,
+    bounces_of,
     delivery_key,
     drafts_of,
     plan_for,
@@ -17,9 +20,9 @@ from services.mailer.plans import (
 )
 from services.mailer.states import State
 from shared.desk.model import Desk
-from shared.events import Answer, ArticleFact
+from shared.events import Answer, ArticleFact, BouncedRecipient, Kind
 from shared.message_ids import Signed, key_of, verify
-from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, created, desk, sign
+from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, added, created, desk, sign
 
 BIRTH = Birth("mailer-0", MOMENT, MOMENT + timedelta(minutes=15), None, {})
 
@@ -102,3 +105,25 @@ def test_mails_of_facts_from_before_a_hold_wait_for_ever_and_are_claimed_by_nobo
     found = rows(created(), room={"padrao": 9}, held_before=MOMENT + timedelta(seconds=1))
     assert {(row.state, row.due_at) for row in found} == {(State.QUEUED, datetime.max)}
     assert {row.due_at for row in rows(created(), held_before=MOMENT)} == {MOMENT}
+
+
+def bounce(*bounced: BouncedRecipient, **changes: Any) -> ArticleFact:
+    return added(kind=Kind.BOUNCE, bounced=list(bounced), **{"bounce_of": "<c1.a.b.c@empresa.example>", **changes})
+
+
+GONE = BouncedRecipient("cliente@kunde.example", "5.1.1", permanent=True)
+
+
+@pytest.mark.parametrize(
+    ("fact", "expected"),
+    [
+        (bounce(GONE), ("bounced 5.1.1", True)),
+        (bounce(), ("bounced", False)),
+        (bounce(BouncedRecipient("cliente@kunde.example", "4.4.1", permanent=False)), None),
+        (bounce(GONE, bounce_of=""), None),
+        (bounce(GONE, bounce_of="<a b@c>"), None),
+        (added(kind=Kind.AUTOMATIC, bounced=[GONE], bounce_of="<c1.a.b.c@empresa.example>"), None),
+    ],
+)
+def test_what_a_report_says_of_a_mail_of_ours(fact: ArticleFact, expected: tuple[str, bool] | None) -> None:
+    assert [(each.status, each.flag) for each in bounces_of([fact])] == ([expected] if expected else [])
