@@ -11,6 +11,7 @@ from ops.desk_import import imported
 from shared.desk import checks
 from shared.desk.findings import DeskError, Finding
 from shared.desk.load import LoadedDesk, load_desk
+from shared.desk.placeholders import unknown_placeholders
 from shared.desk.schema import page_text, schema_text
 from shared.desk.secret_files import missing_secrets
 
@@ -57,7 +58,7 @@ def judge(path: Path, secrets: Path | None) -> tuple[LoadedDesk | None, list[Fin
     except DeskError as error:
         return None, list(error.findings), []
     missing = missing_secrets(loaded.desk, secrets) if secrets else ()
-    warnings = checks.warnings(loaded.desk)
+    warnings = [*checks.warnings(loaded.desk), *unknown_placeholders(loaded.desk, loaded.texts)]
     return loaded, loaded.findings(missing), loaded.findings(warnings)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from services.mailer.handlers import Handler, origin_of
+from services.mailer.notices import Notices
 from services.mailer.queue_store import SCHEMA, QueueStore
 from services.mailer.sending import Sending
 from shared import message_ids
@@ -26,10 +27,12 @@ async def serve(process: Process) -> None:
     await process.kafka(EVENTS, DEAD_LETTERS)
     # without a static name a restart cannot know its own claims, and waits until they end
     store = QueueStore(pool, settings.prefix + (settings.instance or uuid.uuid4().hex))
-    sending = Sending(store, desk, settings)
-    handler = Handler(
-        store, desk, lambda ticket, delivery, domain: message_ids.sign(ticket, delivery, domain, keys), sending
-    )
+
+    def sign(ticket: str, delivery: str, domain: str) -> str:
+        return message_ids.sign(ticket, delivery, domain, keys)
+
+    sending = Sending(store, desk, settings, notices=Notices(store, desk, sign))
+    handler = Handler(store, desk, sign, sending)
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-mailer")
     consumer = Consumer(
         "mailer",

@@ -7,6 +7,7 @@ goes out: values lose every control character before they are written (mail-head
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -32,7 +33,8 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 
 
 class Letter(NamedTuple):
-    """What a mail says. `sender` and `recipient.address` are ASCII; identifiers carry their angle brackets.
+    """What a mail says. `html` empty: the text alone. `sender` and `recipient.address` are ASCII; identifiers carry
+    their angle brackets.
 
     `answer`: RFC 3834 tells an automatic answer (`auto-replied`) from what no mail asked for (`auto-generated`).
     """
@@ -41,6 +43,7 @@ class Letter(NamedTuple):
     recipient: Mailbox
     subject: str
     text: str
+    html: str
     message_id: str
     in_reply_to: str
     references: Sequence[str]
@@ -51,7 +54,6 @@ class Letter(NamedTuple):
 
 def compose(letter: Letter) -> bytes:
     """The mail as it is handed to SMTP, before dot-stuffing."""
-    encoding, body = _body(letter.text)
     head = [
         f"Date: {format_datetime(letter.date)}",
         f"From: {_mailbox(letter.sender)}",
@@ -69,11 +71,27 @@ def compose(letter: Letter) -> bytes:
     head += [
         "X-Auto-Response-Suppress: All",
         f"X-Carteiro-Loop: {_clean(letter.loop_mark)}",
-        "MIME-Version: 1.0",
-        "Content-Type: text/plain; charset=utf-8",
-        f"Content-Transfer-Encoding: {encoding}",
+        "MIME-Version: 1.0\r\n",
     ]
-    return ("\r\n".join(head) + "\r\n\r\n").encode("ascii") + body
+    return "\r\n".join(head).encode("ascii") + _content(letter)
+
+
+def _content(letter: Letter) -> bytes:
+    """Content-Type and what follows: the text, or multipart/alternative with the better form last (RFC 2046 5.1.4).
+    The boundary comes from the identifier, so that a mail composed again is the same."""
+    text = _part("plain", letter.text)
+    if not letter.html:
+        return text
+    mark = b"=_" + hashlib.sha256(letter.message_id.encode()).hexdigest()[:32].encode()
+    head = b'Content-Type: multipart/alternative; boundary="' + mark + b'"\r\n\r\n'
+    parts = b"".join(b"--" + mark + b"\r\n" + part for part in (text, _part("html", letter.html)))
+    return head + parts + b"--" + mark + b"--\r\n"
+
+
+def _part(subtype: str, text: str) -> bytes:
+    encoding, body = _body(text)
+    head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    return head.encode("ascii") + body
 
 
 def valid_id(message_id: str) -> bool:

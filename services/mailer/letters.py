@@ -6,9 +6,11 @@ from the fact's and the delivery's keys. A mailer whose database went back compo
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from services.mailer.compose import Letter, compose, thread, valid_id
-from services.mailer.placeholders import render, values_of
+from services.mailer.placeholders import render, render_html, values_of, values_of_failure
 from services.mailer.recipients import Answer, Notification
 from services.mailer.texts import Text, shipped
 from shared import subjects
@@ -45,7 +47,9 @@ def write_answer(fact: ArticleFact, answer: Answer, address: str, delivery: str,
     """An automatic answer that is to be sent: `answer` has its response and its sender."""
     if answer.response is None or answer.sender is None:
         raise ValueError("an answer without text or sender is suppressed, not written")
-    text = Text(answer.response.subject, desktop.texts.get(answer.response.text, ""))
+    response = answer.response
+    html = desktop.texts.get(response.html, "") if response.html else ""
+    text = Text(response.subject, desktop.texts.get(response.text, ""), html)
     return _write(fact, None, (answer.sender, Mailbox("", address)), text=text, delivery=delivery, desktop=desktop)
 
 
@@ -54,6 +58,43 @@ def write_notification(fact: ArticleFact, notification: Notification, delivery: 
     text = shipped(notification.occasion, agent.language)
     envelope = (notification.sender, Mailbox(agent.name, agent.email))
     return _write(fact, agent, envelope, text=text, delivery=delivery, desktop=desktop)
+
+
+class Failed(NamedTuple):
+    """An answer that failed for good. `message_id`: its own; `reason`: our word and the SMTP code."""
+
+    event_id: str
+    recipient: str
+    ticket_id: int
+    ticket_number: str
+    sender: str
+    message_id: str
+    reason: str
+    failed_at: datetime
+
+
+def write_failure(failed: Failed, notification: Notification, delivery: str, desktop: Desktop) -> Mail:
+    """The notice to an agent of a mail that could not be delivered."""
+    desk, agent, sender = desktop.desk, notification.agent, notification.sender
+    values = values_of_failure(failed.ticket_number, failed.recipient, failed.reason, desk, agent)
+    text = shipped(notification.occasion, agent.language)
+    domain = sender.address.rpartition("@")[2]
+    ticket = failed.message_id.split(".")[1]  # <c1.TICKET.DELIVERY.MAC@domain>
+    message_id, stable = (_signed(desktop.sign, ticket, each, domain) for each in (delivery, STABLE))
+    letter = Letter(
+        sender=sender,
+        recipient=Mailbox(agent.name, agent.email),
+        subject=subjects.build(render(text.subject, values), failed.ticket_number, desk.ticket, action="new"),
+        text=render(text.body, values),
+        html="",
+        message_id=message_id,
+        in_reply_to=stable,
+        references=[stable],
+        date=failed.failed_at,
+        answer=False,
+        loop_mark=desk.ticket.system_id,
+    )
+    return Mail(compose(letter), message_id)
 
 
 def _write(
@@ -74,6 +115,7 @@ def _write(
             recipient=recipient,
             subject=subjects.build(render(text.subject, values), fact.number, desk.ticket, action="new"),
             text=render(text.body, values),
+            html=render_html(text.html, values) if text.html else "",
             message_id=message_id,
             in_reply_to=parent if valid_id(parent) else "",
             references=[stable] if agent else thread(fact.references, parent, stable),

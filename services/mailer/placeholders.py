@@ -3,6 +3,7 @@
 A placeholder that is unknown, or whose value an answer must not repeat, becomes `-`.
 """
 
+import html
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -14,6 +15,7 @@ from shared.subjects import clean
 
 UNKNOWN = "-"
 _PLACEHOLDER = re.compile(r"<OTRS_([A-Za-z0-9_:]{1,100})(?:\[([A-Za-z0-9_/+-]{1,64})\])?>")
+_IN_HTML = re.compile(f"{_PLACEHOLDER.pattern}|{_PLACEHOLDER.pattern.replace('<', '&lt;').replace('>', '&gt;')}")
 _MAX_CUT = 998
 
 Value = Callable[[str], str]
@@ -28,6 +30,29 @@ def render(text: str, values: Mapping[str, Value]) -> str:
         return UNKNOWN if value is None else value(match[2] or "")
 
     return _PLACEHOLDER.sub(replaced, text)
+
+
+def render_html(text: str, values: Mapping[str, Value]) -> str:
+    """The same in HTML: a placeholder may be written `&lt;OTRS_…&gt;`, as editors do; a value is text, never markup."""
+
+    def replaced(match: re.Match[str]) -> str:
+        value = values.get((match[1] or match[3]).lower())
+        shown = UNKNOWN if value is None else value(match[2] or match[4] or "")
+        return html.escape(shown).replace("\n", "<br>\n")
+
+    return _IN_HTML.sub(replaced, text)
+
+
+def values_of_failure(number: str, recipient: str, reason: str, desk: Desk, agent: NotifiedAgent) -> dict[str, Value]:
+    """Placeholder -> value, for the notice that an answer could not be delivered."""
+    plain = {
+        "ticket_ticketnumber": number,
+        "customer_from": recipient,
+        "comment": reason,
+        **_settings(desk),
+        **_reader(agent),
+    }
+    return {name: _constant(text) for name, text in plain.items()}
 
 
 def values_of(fact: ArticleFact, desk: Desk, agent: NotifiedAgent | None) -> dict[str, Value]:
@@ -56,15 +81,21 @@ def values_of(fact: ArticleFact, desk: Desk, agent: NotifiedAgent | None) -> dic
     else:
         plain["customer_realname"] = plain["customer_from"] = fact.answer.address
     if agent is not None:
-        plain["notification_recipient_userfullname"] = agent.name
-        plain["notification_recipient_userfirstname"] = agent.name.split(" ")[0]
-        plain["notification_recipient_userlogin"] = agent.login
-        plain["notification_recipient_useremail"] = agent.email
+        plain |= _reader(agent)
     values: dict[str, Value] = {name: _constant(text) for name, text in plain.items()}
     values["email_date"] = lambda zone: _local(fact.received_at, zone, desk)
     if foreign:
         values["customer_subject"] = lambda size: _cut(clean(fact.subject, fact.number, desk.ticket), size)
     return values
+
+
+def _reader(agent: NotifiedAgent) -> dict[str, str]:
+    return {
+        "notification_recipient_userfullname": agent.name,
+        "notification_recipient_userfirstname": agent.name.split(" ")[0],
+        "notification_recipient_userlogin": agent.login,
+        "notification_recipient_useremail": agent.email,
+    }
 
 
 def _settings(desk: Desk) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from services.mailer.letters import Failed
 from services.mailer.loops import Known, Window
 from services.mailer.plans import Birth, Bounce, Outbound
 from services.mailer.states import Step
@@ -303,6 +304,24 @@ class QueueStore:
     _FAILED = """
         SELECT count(*) FROM mailer.outbound WHERE state = 'failed' AND failed_at > now() - interval '1 day'
     """
+
+    _TO_TELL = """
+        UPDATE mailer.outbound o SET told_at = now()
+        FROM (SELECT id FROM mailer.outbound
+              WHERE state = 'failed' AND failed_at > now() - interval '1 day' AND told_at IS NULL
+                AND kind = 'auto_response' AND message_id <> ''
+              ORDER BY failed_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED) f
+        WHERE o.id = f.id
+        RETURNING o.event_id, o.recipient, o.ticket_id, o.ticket_number, o.sender, o.message_id,
+                  concat_ws(' ', o.smtp_class, o.smtp_code), o.failed_at
+    """
+
+    @asynccontextmanager
+    async def failures(self, limit: int) -> AsyncIterator[tuple[Batch, list[Failed]]]:
+        """Answers that failed and of which nobody was told; told, when the transaction commits."""
+        async with self._session() as connection, connection.transaction():
+            rows = await connection.fetch(self._TO_TELL, limit)
+            yield Batch(connection, self.holder), [Failed(*row.values()) for row in rows]
 
     async def failed(self) -> int:
         """Mails that failed in the last day."""

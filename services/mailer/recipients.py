@@ -26,6 +26,7 @@ class Occasion(StrEnum):
 
     NEW_TICKET = "new_ticket"
     FOLLOW_UP = "follow_up"
+    DELIVERY_FAILURE = "delivery_failure"
 
 
 class Answer(NamedTuple):
@@ -88,6 +89,21 @@ def notifications_for(fact: ArticleFact, desk: Desk) -> list[Notification]:
         address = deliverable(agent.email)
         if address and address.lower() != skipped:
             told.setdefault(address.lower(), Notification(occasion, agent._replace(email=address), sender))
+    return list(told.values())
+
+
+def told_of_failure(sender: str, desk: Desk) -> list[Notification]:
+    """The agents who learn that an answer from this address failed: those of its queue."""
+    own = _ascii_sender(Mailbox(desk.notifications.sender_name, desk.notifications.sender_email))
+    queue = desk.queue_for_recipient(sender)
+    if own is None or queue is None:
+        return []
+    told: dict[str, Notification] = {}
+    for agent in desk.agents_of_queue(queue):
+        address = deliverable(agent.email)
+        if address and address.lower() not in desk.own_addresses:
+            agent_ = agent._replace(email=address)
+            told.setdefault(address.lower(), Notification(Occasion.DELIVERY_FAILURE, agent_, own))
     return list(told.values())
 
 

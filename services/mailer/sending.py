@@ -14,6 +14,7 @@ import idna
 
 from services.mailer.lane import Lane, Pace
 from services.mailer.ledger import Ledger
+from services.mailer.notices import Notices
 from services.mailer.queue_store import Claimed, QueueStore
 from services.mailer.transports.choice import Transport, transport_for
 from shared import metrics
@@ -37,6 +38,7 @@ class Sending:
     desk: DeskWatch
     settings: Settings
     pace: Pace = field(default_factory=Pace)
+    notices: Notices | None = None
     transport_for: Callable[[Outbound, Settings, str], Callable[[], Transport]] = transport_for
     last_progress: float = field(default_factory=monotonic)
 
@@ -119,6 +121,8 @@ class Sending:
                 await self.store.reroute(default)
             oldest = await self.store.oldest()
             metrics.smtp_queue_oldest.set(oldest.timestamp() if oldest else 0)
+            if self.notices is not None:
+                await self.notices.tell()
             metrics.smtp_failed.set(await self.store.failed())
             await self.store.purge_windows()
         except Transient as error:

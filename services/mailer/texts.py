@@ -8,10 +8,11 @@ _ROOT = Path(__file__).parent / "templates"
 
 
 class Text(NamedTuple):
-    """A subject of one line and a body, both with placeholders."""
+    """A subject of one line, a body, and the same as HTML (may be empty), all with placeholders."""
 
     subject: str
     body: str
+    html: str = ""
 
 
 @cache

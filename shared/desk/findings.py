@@ -50,10 +50,14 @@ def locate(file: str, lines: Mapping[Loc, int], complaints: Iterable[Complaint])
     """The complaints with the line of their field or, where the file has none, of the nearest part around
     it; sorted by line."""
     found = [
-        Finding(file, _line(lines, each.loc), ".".join(map(str, each.loc)), each.found, each.expected)
+        Finding(file, _line(lines, each.loc), ".".join(map(_one_line, each.loc)), each.found, each.expected)
         for each in complaints
     ]
     return sorted(found, key=lambda finding: (finding.line or 0, finding.field))
+
+
+def _one_line(part: str | int) -> str:
+    return " ".join(str(part).split())  # a key of YAML may hold line ends
 
 
 def _line(lines: Mapping[Loc, int], loc: Loc) -> int:

@@ -113,7 +113,7 @@ def _named_texts(data: Any) -> list[str]:
     """Names of text files, before anything is validated: also of a desk that will be refused, so that a
     watcher sees when the missing file comes. Only what can be a plain file name."""
     responses = _sections(data).get("auto_responses", {}).values()
-    names = [response.get("text") for response in responses if isinstance(response, dict)]
+    names = [response.get(key) for response in responses if isinstance(response, dict) for key in ("text", "html")]
     return [name for name in names if isinstance(name, str) and name and not set("/\\\0") & set(name)]
 
 
@@ -175,11 +175,14 @@ def _decoded(desk: Desk, contents: Mapping[str, bytes | None]) -> tuple[dict[str
     texts: dict[str, str] = {}
     found: list[Complaint] = []
     for name, response in desk.auto_responses.items():
-        text, fault = _text(contents.get(response.text))
-        texts[response.text] = text
-        if fault:
-            wanted = "expected a text file in UTF-8 beside the desk"
-            found.append(Complaint(("auto_responses", name, "text"), f"{response.text} {fault}", wanted))
+        for key, file in (("text", response.text), ("html", response.html)):
+            if file is None:
+                continue
+            text, fault = _text(contents.get(file))
+            texts[file] = text
+            if fault:
+                wanted = "expected a text file in UTF-8 beside the desk"
+                found.append(Complaint(("auto_responses", name, key), f"{file} {fault}", wanted))
     return texts, found
 
 

@@ -311,6 +311,11 @@ class AutoResponse(_Part):
     )
     subject: Line = Field(title="Subject", description="Subject, before the ticket number is put to it.")
     text: TextFile = Field(title="Response", description="Name of a file beside the desk that holds the text.")
+    html: TextFile | None = Field(
+        None,
+        title="Response (text/html)",
+        description="Name of a file beside the desk that holds the same as HTML; both are sent.",
+    )
 
 
 class Refusal(_Part):

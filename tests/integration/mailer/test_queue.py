@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -13,7 +14,7 @@ from services.mailer.states import Outcome, Result, Retry, after
 from shared.events import Answer, BouncedRecipient, Kind
 from tests.integration.mailer.conftest import Make
 from tests.integration.mailer.scripted_smtp import Script, scripted
-from tests.integration.mailer.world import World, is_state, queue, record, ticket_created, until
+from tests.integration.mailer.world import World, is_state, queue, record, ticket_created, until, write_desk
 
 NOWHERE: dict[str, object] = {"padrao": {"type": "smtp", "host": "127.0.0.1", "port": 1, "default": True}}
 
@@ -240,3 +241,26 @@ async def test_a_bounce_of_our_mail_makes_it_bounced_and_flags_the_address(world
     assert await found.pool.fetchval("SELECT address FROM mailer.bounced_addresses") == "a@kunde.example"
     await queue(found, "a@kunde.example", first=9)
     assert await found.pool.fetchval("SELECT reason FROM mailer.outbound WHERE ticket_id = 9") == "bounced_address"
+
+
+async def test_agents_are_told_once_of_an_answer_that_failed_and_never_of_a_notification(
+    world: Make, tmp_path: Path
+) -> None:
+    async with scripted() as script:
+        script.says["RCPT"] = lambda dialog: "550 5.1.1 no such user" if "kunde" in dialog.recipient else None
+        found = await world(smtp(script))
+        write_desk(tmp_path, smtp(script), agents=["ana"])
+        await found.desk.check()
+        async with found.running():
+            await queue(found, "a@kunde.example")
+            await until(lambda: len(script.of("ana@agents.example")) == 2)
+            script.says["RCPT"] = "550 5.1.1 no such user"
+            await queue(found, "b@kunde.example", first=2)
+            await until(lambda: is_state(found, "b@kunde.example", "failed"))
+            cared = found.cares()
+            await until(lambda: found.cares() >= cared + 3)
+    notice = script.of("ana@agents.example")[1]
+    assert b"a@kunde.example" in notice
+    assert b"recipient 550" in notice
+    rows = await found.pool.fetch("SELECT state, told_at FROM mailer.outbound WHERE kind = 'notification'")
+    assert [row["told_at"] for row in rows] == [None] * 4, "two new tickets, two failures of answers, and no more"

@@ -13,6 +13,7 @@ import yaml
 
 from services.mailer.handlers import Handler
 from services.mailer.lane import Lane, Pace
+from services.mailer.notices import Notices
 from services.mailer.queue_store import Claimed, QueueStore
 from services.mailer.sending import Sending
 from services.mailer.states import Retry
@@ -146,7 +147,9 @@ class World:
             changed = server(smtp_server(outbound, settings.secrets, settings.ca_file, helo))
             return lambda: SmtpTransport(changed)
 
-        self.sending = Sending(store or self.store, self.desk, self.settings, self.pace, made)
+        self.sending = Sending(
+            store or self.store, self.desk, self.settings, self.pace, Notices(self.store, self.desk, _sign), made
+        )
         stop = asyncio.Event()
         task = asyncio.create_task(self.sending.run(stop))
         try:

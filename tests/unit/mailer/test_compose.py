@@ -15,6 +15,7 @@ SIMPLE = Letter(
     recipient=Mailbox("", "cliente@kunde.example"),
     subject="[Ticket#2026030110000017] Got it",
     text="Hello,\n\nthanks.\n",
+    html="",
     message_id="<c1.17.5.abcdefghijklmnop@empresa.example>",
     in_reply_to="<m1@kunde.example>",
     references=["<m0@kunde.example>", "<m1@kunde.example>"],

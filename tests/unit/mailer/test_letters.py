@@ -9,18 +9,18 @@ from typing import Any, get_args
 
 import pytest
 
-from services.mailer.letters import Desktop, Mail, write_answer, write_notification
-from services.mailer.recipients import Occasion, answer_for, notifications_for
+from services.mailer.letters import Desktop, Failed, Mail, write_answer, write_failure, write_notification
+from services.mailer.recipients import Notification, Occasion, answer_for, notifications_for, told_of_failure
 from services.mailer.texts import shipped
-from shared.desk.model import Language
+from shared.desk.model import AutoResponse, Language
 from shared.events import Answer, ArticleFact
 from shared.message_ids import STABLE, Signed, key_of, verify
-from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, added, created, desk, sign
+from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, added, created, desk, rejected, sign
 
 ANSWER, NOTIFICATION = key_of("answer"), key_of("notification")
 GOLDEN = Path(__file__).parent / "golden"
 DESK = desk()
-DESKTOP = Desktop(DESK, TEXTS, sign)
+DESKTOP = Desktop(DESK, TEXTS | {"r.html": "<p>Olá <b>&lt;OTRS_CUSTOMER_REALNAME&gt;</b></p>\n"}, sign)
 
 
 def answered(fact: ArticleFact) -> Mail:
@@ -33,9 +33,31 @@ def notified(fact: ArticleFact, language: Language) -> Mail:
     return write_notification(fact, notification._replace(agent=agent), NOTIFICATION, DESKTOP)
 
 
+HTML = answer_for(created(), DESK)._replace(
+    response=AutoResponse(
+        type="auto_reply", queues=("suporte",), subject="Recebido", text="recebido.txt", html="r.html"
+    )
+)
+FAILED = Failed(
+    "e1", "cliente@kunde.example", 17, created().number, "suporte@empresa.example",
+    sign(TICKET, ANSWER, "empresa.example"), "recipient 550", MOMENT,
+)  # fmt: skip
+
+
+def failure(language: Language) -> Notification:
+    [told, *_] = told_of_failure(FAILED.sender, DESK)
+    return told._replace(agent=told.agent._replace(language=language))
+
+
 MAILS: dict[str, Mail] = {
     "answer": answered(created()),
     **{f"new_ticket.{language}": notified(created(), language) for language in get_args(Language)},
+    "answer_html": write_answer(created(), HTML, "cliente@kunde.example", ANSWER, DESKTOP),
+    "reject": answered(rejected()),
+    **{
+        f"delivery_failure.{language}": write_failure(FAILED, failure(language), ANSWER, DESKTOP)
+        for language in get_args(Language)
+    },
     **{f"follow_up.{language}": notified(added(state="open"), language) for language in get_args(Language)},
 }
 

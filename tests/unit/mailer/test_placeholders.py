@@ -1,7 +1,9 @@
 import pytest
 
-from services.mailer.placeholders import render, values_of
+from services.mailer.placeholders import render, render_html, values_of
+from services.mailer.recipients import notifications_for
 from shared.desk.model import NotifiedAgent
+from shared.desk.placeholders import ANSWERS, NOTIFICATIONS
 from shared.events import Answer, ArticleFact, Party
 from tests.unit.mailer.desks import created, desk
 
@@ -77,3 +79,17 @@ def test_an_agent_is_addressed_by_name() -> None:
     text = "<OTRS_NOTIFICATION_RECIPIENT_UserFirstname> <OTRS_NOTIFICATION_RECIPIENT_UserLogin>"
     assert rendered(text, agent=AGENT) == "Ana ana"
     assert rendered(text) == "- -"
+
+
+def test_the_desks_check_knows_the_placeholders_that_there_are() -> None:
+    [told, *_] = notifications_for(created(), desk())
+    vouched = created(answer=Answer(address="a@b.example", verified=True))
+    assert set(values_of(vouched, desk(), None)) == ANSWERS
+    assert set(values_of(created(), desk(), told.agent)) == NOTIFICATIONS
+
+
+def test_a_value_in_html_is_text() -> None:
+    values = values_of(created(title="<b>&</b>"), desk(), notifications_for(created(), desk())[0].agent)
+    assert render_html("<p>&lt;OTRS_TICKET_Title&gt; <OTRS_Ticket_Title> <OTRS_X></p>", values) == (
+        "<p>&lt;b&gt;&amp;&lt;/b&gt; &lt;b&gt;&amp;&lt;/b&gt; -</p>"
+    )
