@@ -84,7 +84,7 @@ def fact(number: int) -> TicketCreated:
 async def handing_over(port: int, count: int, *, pipelining: bool) -> float:
     """Seconds of CPU for `count` mails over four connections that stay open."""
     outbound = Outbound(type="smtp", host="127.0.0.1", port=port)
-    raw = write_answer(fact(1), answer_for(fact(1), DESK), "c@kunde.example", "1", DESKTOP).raw
+    raw = write_answer(fact(1), answer_for(fact(1), DESK), "c@kunde.example", message_ids.key_of("1"), DESKTOP).raw
 
     async def worker() -> None:
         transport = SmtpTransport(smtp_server(outbound, None, None, "bench.example"))
@@ -110,6 +110,7 @@ async def whole_way(port: int, count: int) -> tuple[float, float]:
         async with serve(settings, lambda *_: None, wanted=frozenset({"postgres"})) as (_, stack):
             await migrate(stack.postgres)
             pool = await create_pool(stack.postgres, "mailer", size=6)
+            await pool.execute("INSERT INTO mailer.offsets VALUES ($1, 0, 1)", EVENTS)
             store = QueueStore(pool, "bench")
             watch = DeskWatch(path / "desk.yaml")
             sending = Sending(store, watch, Settings.model_validate({"secrets": path}))

@@ -5,6 +5,7 @@ A fact in, a list out; whether an answer is then withheld is `loops`. Nobody is 
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import idna
@@ -107,6 +108,7 @@ def told_of_failure(sender: str, desk: Desk) -> list[Notification]:
     return list(told.values())
 
 
+@lru_cache(maxsize=4096)  # asked ten times for each mail
 def deliverable(address: str) -> str:
     """The address as SMTP takes it without SMTPUTF8: dot-atom local part, domain in A-labels (RFC 5890); empty for
     an address that cannot be had so. Domains in brackets and quoted local parts are none of a customer's."""

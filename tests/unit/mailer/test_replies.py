@@ -18,6 +18,7 @@ REPLIES: list[tuple[Stage, int, str, Blame, str]] = [
     (Stage.RCPT, 550, "5.7.64 TenantAttribution; Relay Access Denied", ACCOUNT, "relay_denied"),
     (Stage.RCPT, 550, "5.7.705 Access denied, tenant has exceeded threshold", SLOW, "blocked"),
     # Gmail
+    (Stage.DOT, 550, "5.4.5 not today", SLOW, "quota"),
     (Stage.DOT, 550, "5.4.5 Daily user sending limit exceeded.", SLOW, "quota"),
     (Stage.MAIL, 550, "5.4.5 Daily SMTP relay limit exceeded for customer.", SLOW, "quota"),
     (Stage.RCPT, 550, "5.7.1 Daily SMTP relay limit exceeded for customer", SLOW, "quota"),
