@@ -48,3 +48,9 @@ def test_another_mail_under_the_right_key_is_noticed() -> None:
 def test_what_may_be_shown_holds_no_key() -> None:
     (reference,) = packed([b"one"], NOON).references
     assert reference.key not in reference.place
+
+
+@pytest.mark.parametrize("name", ["packs/../desk.pack", "other/x.pack", "packs/x.yaml", "packs/..\\x.pack"])
+def test_a_reference_leads_nowhere_else_in_the_store(name: str) -> None:
+    with pytest.raises(ValueError, match="not a reference"):
+        Reference.parse(f"{name}:0:1:{'ab' * 32}:{'cd' * 32}")

@@ -138,3 +138,10 @@ async def test_a_store_that_cannot_be_written_is_waited_for(tmp_path: Path) -> N
 def test_an_address_that_is_no_store_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="not an object store"):
         open_originals(url)
+
+
+async def test_what_is_no_pack_of_ours_is_never_listed_for_removal(tmp_path: Path) -> None:
+    theirs = tmp_path / "packs/lost/and/found/x.pack"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"")
+    assert [name async for name in open_originals(tmp_path.as_uri()).before(date.max)] == []
