@@ -19,6 +19,7 @@ UNFETCHED = "carteiro_account_oldest_unfetched_timestamp_seconds"
 SUCCESS = "carteiro_account_last_success_timestamp_seconds"
 POLL = "carteiro_account_last_poll_timestamp_seconds"
 OUTBOX = "carteiro_outbox_oldest_pending_timestamp_seconds"
+WAITING = "carteiro_consumer_waiting_timestamp_seconds"
 OUTBOUND = "carteiro_smtp_queue_oldest_timestamp_seconds"
 CONFIGURED = "carteiro_accounts_configured"
 PROGRESS = {f'carteiro_consumer_last_progress_timestamp_seconds{{group="{group}"}}': "1" for group in GROUPS}
@@ -102,6 +103,23 @@ CASES = [
         1,
         {"topic": "mail.received.v1", "group": "g"},
         "Most records of mail.received.v1 are bad: g has paused",
+    ),
+    Case(
+        "CarteiroPartitionWaits",
+        {of(WAITING, topic="mail.received.v1", group="g", pod="dispatcher-0"): "1"},
+        10,
+        11,
+        {"topic": "mail.received.v1", "group": "g"},
+        "A partition of mail.received.v1 has waited for 10m 59s for its next record",
+    ),
+    Case("CarteiroPartitionWaits", {of(WAITING, topic="mail.received.v1", group="g"): "0"}, 90, None, {}, ""),
+    Case(
+        "CarteiroRecordsMissing",
+        {of("carteiro_consumer_gap_timestamp_seconds", topic="mail.received.v1", group="g"): "_ 1 1"},
+        0,
+        1,
+        {"topic": "mail.received.v1", "group": "g"},
+        "Records of mail.received.v1 had gone before g read them",
     ),
     Case(
         "CarteiroOutboxStuck",
