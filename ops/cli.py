@@ -223,10 +223,18 @@ def explain(paths: tuple[str, ...], account: str, desk_file: Path | None, as_jso
     """What becomes of a mail, and why: PATH is a file, a folder of .eml, an mbox, or - for stdin. Needs no server."""
     from ops.explain import explain as tell  # noqa: PLC0415
 
-    async def call() -> int:
-        return tell(paths, account, desk_file, as_json=as_json)
+    _finish(lambda: tell(paths, account, desk_file, as_json=as_json))
 
-    _finish(call)
+
+@carteiro.command()
+@click.option("--since", required=True, help="2d, 12h, or a date: mail that came since then.")
+@click.option("--desk", "desk_file", type=click.Path(path_type=Path), required=True, help="The desk to try.")
+@_json_option
+def backtest(since: str, desk_file: Path, as_json: bool) -> None:
+    """What another desk would have done with the mail that came: counts and examples of what would differ."""
+    from ops.backtest import backtest as run_backtest  # noqa: PLC0415
+
+    _finish(lambda: run_backtest(since, desk_file, as_json=as_json))
 
 
 def _finish(work: Callable[[], Awaitable[int]]) -> None:

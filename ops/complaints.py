@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from shared.kafka.admin import KafkaUnreachable
 from shared.kafka.producer import SendFailed
+from shared.kafka.reader import ReadFailed
 from shared.migrations import MigrationBusy, MigrationError
 from shared.postgres import PostgresUnreachable
 from shared.process import FAILED, MISCONFIGURED, TRY_AGAIN, UNREACHABLE, Misconfigured
@@ -15,6 +16,7 @@ from shared.settings import Settings, complaints
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (KafkaUnreachable, UNREACHABLE),
     (PostgresUnreachable, UNREACHABLE),
+    (ReadFailed, UNREACHABLE),
     (SendFailed, TRY_AGAIN),
     (MigrationBusy, TRY_AGAIN),
     (Misconfigured, MISCONFIGURED),

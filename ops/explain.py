@@ -1,17 +1,23 @@
-"""`carteiro explain`: what Carteiro would do with a mail, and why, without a server.
+"""`carteiro explain`: what Carteiro would do with a mail, and why; it needs no server.
 
 It parses and decides with the code that the dispatcher runs. What only the database knows (which ticket carries a
-Message-ID) is said in the reason.
+Message-ID, who takes part in it) is asked of ticketing where CARTEIRO_POSTGRES is set and answers, else said in the
+reason.
 """
 
+import asyncio
 import hashlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import asyncpg
+
+from ops.settling import settle_now
 from ops.show import lines, one_line, printable
 from services.dispatcher.decide import Setting, decide
 from shared.clock import now
@@ -19,15 +25,17 @@ from shared.desk.findings import DeskError, suggest
 from shared.desk.load import load_desk
 from shared.desk.model import Desk
 from shared.desk.secret_files import SecretError, read_secret
-from shared.events import Action, Check, MailDispatched, Origin, ReceivedMail
+from shared.events import Action, Check, MailDispatched, Origin, ReceivedMail, TraceStep
 from shared.message_ids import load_keys
 from shared.mime.model import Address, Mail
 from shared.mime.parser import parse
+from shared.postgres import Connection
 from shared.settings import Settings
 
 _SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\r\n\r\n))From \S+ [^\n]*\d\d:\d\d[^\n]*\n")
 _STUFFED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _OURS = {Check.SUBJECT_NUMBER: "number", Check.PLUS_ADDRESS: "number", Check.SIGNED_MESSAGE_ID: "id"}
+_ANSWER_SECONDS = 2.0
 _WRONG_USAGE = 2
 _WRONG_CONFIGURATION = 78
 
@@ -39,12 +47,12 @@ class Source(NamedTuple):
     raw: bytes
 
 
-def explain(paths: Sequence[str], account: str, desk: Path | None, *, as_json: bool) -> int:
+async def explain(paths: Sequence[str], account: str, desk: Path | None, *, as_json: bool) -> int:
     """One JSON object, or one block, a mail. 1 when a path cannot be read, 2 for an account that the desk does not
     know, 78 when the desk cannot be used."""
     settings = Settings()
     try:
-        setting = _setting(settings, desk)
+        setting = setting_of(settings, desk)
     except DeskError as error:
         print(error, file=sys.stderr)
         return _WRONG_CONFIGURATION
@@ -52,16 +60,65 @@ def explain(paths: Sequence[str], account: str, desk: Path | None, *, as_json: b
         hint = suggest(account, setting.desk.accounts)
         print(f"--account {printable(account)}: the desk has no such account; {hint}", file=sys.stderr)
         return _WRONG_USAGE
-    status = 0
-    for path in paths:
-        try:
-            for source in sources(path):
-                shown = explained(source, account, setting, now())
-                print(one_line(shown) if as_json else block(shown), flush=True)
-        except OSError as error:
-            print(f"{path}: {error.strerror}", file=sys.stderr)
-            status = 1
-    return status
+    status, found = _explained(paths, account, setting)
+    async with _ticketing(settings) as connection:
+        for shown, event in found:
+            await _add_tickets(shown, event, connection, setting.desk)
+            _print(shown, as_json=as_json)
+    return status()
+
+
+def _print(shown: dict[str, Any], *, as_json: bool) -> None:
+    print(one_line(shown) if as_json else block(shown), flush=True)
+
+
+def _explained(
+    paths: Sequence[str], account: str, setting: Setting
+) -> tuple[Callable[[], int], Iterator[tuple[dict[str, Any], MailDispatched]]]:
+    """The status, once all mails were taken, and what is shown of each with its decision."""
+    failed: list[str] = []
+
+    def mails() -> Iterator[tuple[dict[str, Any], MailDispatched]]:
+        for path in paths:
+            try:
+                for source in sources(path):
+                    yield explained(source, account, setting, now())
+            except OSError as error:
+                print(f"{path}: {error.strerror}", file=sys.stderr)
+                failed.append(path)
+
+    return lambda: 1 if failed else 0, mails()
+
+
+@asynccontextmanager
+async def _ticketing(settings: Settings) -> AsyncIterator[Connection | None]:
+    """Ticketing's tables where they are named and can be had at once; None where not: a mail is explained without a
+    server, and never by a database that happens to be near."""
+    if "postgres" not in settings.model_fields_set:
+        yield None
+        return
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            connection = await asyncpg.connect(settings.dsn, timeout=_ANSWER_SECONDS, command_timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        yield None
+        return
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _add_tickets(shown: dict[str, Any], event: MailDispatched, connection: Connection | None, desk: Desk) -> None:
+    """What the candidates would settle to, where ticketing can be asked."""
+    if connection is None or event.action != Action.DISPATCH:
+        return
+    try:
+        settled = await settle_now(connection, event, desk)
+    except (asyncpg.PostgresError, TimeoutError, OSError):
+        return  # another version's schema, or a server that went away: as without it
+    shown["decision"] |= {"action": settled.action, "ticket": settled.ticket, "reason": settled.reason}
+    shown["trace"] += [_step(step) for step in settled.steps]
 
 
 def sources(path: str) -> Iterator[Source]:
@@ -88,8 +145,10 @@ def split(name: str, raw: bytes) -> Iterator[Source]:
         yield Source(f"{name}#{number}", _STUFFED.sub(rb"\1", raw[start.end() : end]))
 
 
-def explained(source: Source, account: str, setting: Setting, moment: datetime) -> dict[str, Any]:
-    """The JSON object of a mail; `reply_text` is its text without the history that it quotes. Pure."""
+def explained(
+    source: Source, account: str, setting: Setting, moment: datetime
+) -> tuple[dict[str, Any], MailDispatched]:
+    """The JSON object of a mail, and its decision; `reply_text` is the text without the history it quotes. Pure."""
     raw = source.raw
     received = ReceivedMail(
         account=account,
@@ -103,7 +162,8 @@ def explained(source: Source, account: str, setting: Setting, moment: datetime) 
         raw=raw,
     )
     mail = parse(raw, language=setting.desk.language)
-    return _parsed(source.name, mail) | _decided(decide(mail, received, setting), setting)
+    event = decide(mail, received, setting)
+    return _parsed(source.name, mail) | _decided(event, setting), event
 
 
 def _parsed(name: str, mail: Mail) -> dict[str, Any]:
@@ -142,8 +202,12 @@ def _decided(event: MailDispatched, setting: Setting) -> dict[str, Any]:
     return {
         "classification": {"kind": seen.kind.value, "reasons": seen.reasons, "bounce": {"recipients": bounced}},
         "decision": _decision(event, setting),
-        "trace": [{"check": step.check, "saw": step.saw, "result": step.result} for step in event.trace],
+        "trace": [_step(step) for step in event.trace],
     }
+
+
+def _step(step: TraceStep) -> dict[str, str]:
+    return {"check": step.check, "saw": step.saw, "result": step.result}
 
 
 def _decision(event: MailDispatched, setting: Setting) -> dict[str, str]:
@@ -183,7 +247,7 @@ def block(shown: dict[str, Any]) -> str:
     return "\n".join(printable(line.replace("\n", " ")) for line in text) + "\n"
 
 
-def _setting(settings: Settings, path: Path | None) -> Setting:
+def setting_of(settings: Settings, path: Path | None) -> Setting:
     """The desk named, else that of the installation; where there is none an empty one. Raises DeskError."""
     chosen = path or settings.desk
     if path is None and not chosen.exists():

@@ -7,8 +7,9 @@ import base64
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from services.ticketing.batch import Sought
 from shared.postgres import Connection
 
 Row = dict[str, Any]
@@ -33,6 +34,43 @@ async def tickets(connection: Connection, queue: str | None, state: str | None, 
 async def ticket(connection: Connection, number: str) -> Row | None:
     rows = await connection.fetch(_LIST + "WHERE t.number = $1", number)
     return dict(rows[0]) if rows else None
+
+
+class Holder(NamedTuple):
+    """A ticket that a candidate leads to."""
+
+    id: int
+    number: str
+    queue: str
+    state: str
+    state_type: str
+
+
+_HOLDER = "SELECT t.id, t.number, t.queue, t.state, t.state_type FROM ticketing.tickets t "
+_BY_MESSAGE = """
+WHERE t.id IN (SELECT ticket_id FROM ticketing.articles WHERE message_id_hash = $1) ORDER BY t.id LIMIT 2
+"""
+_BY_FIELD = """
+WHERE t.dynamic_fields ->> $1 = $2 AND t.state_type NOT IN ('closed', 'merged', 'removed') ORDER BY t.id DESC LIMIT 1
+"""
+
+
+async def holders(connection: Connection, wanted: Sought) -> list[Holder]:
+    """The tickets that a candidate leads to; two say that it is ambiguous."""
+    if wanted.number:
+        rows = await connection.fetch(_HOLDER + "WHERE t.number = $1", wanted.number)
+    elif wanted.key:
+        rows = await connection.fetch(_HOLDER + "WHERE t.key = $1", wanted.key)
+    elif wanted.field:
+        rows = await connection.fetch(_HOLDER + _BY_FIELD, *wanted.field)
+    else:
+        rows = await connection.fetch(_HOLDER + _BY_MESSAGE, wanted.message)
+    return [Holder(*row) for row in rows]
+
+
+async def takes_part(connection: Connection, ticket_id: int, address: str) -> bool:
+    found = "SELECT EXISTS (SELECT FROM ticketing.participants WHERE ticket_id = $1 AND address = $2)"
+    return bool(address) and bool(await connection.fetchval(found, ticket_id, address))
 
 
 _ARTICLES = """

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -27,6 +28,12 @@ class Reader:
         self._topic = topic
         self._ends = ends
         self.ends = {tp.partition: end for tp, end in ends.items()}
+
+    async def offsets_at(self, moment: datetime) -> dict[int, int]:
+        """Partition -> the offset of its first record of `moment` or later, by the broker's time; else its end."""
+        times = dict.fromkeys(self._ends, int(moment.timestamp() * 1000))
+        found = await self._consumer.offsets_for_times(times)
+        return {tp.partition: found[tp].offset if found.get(tp) else end for tp, end in self._ends.items()}
 
     async def since(self, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
         """Every record between `starts` (none: the oldest that is kept) and `ends`, in the order of each partition.
