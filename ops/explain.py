@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from ops.settling import settle_now
-from ops.show import lines, one_line, printable
+from ops.show import one_line, printable
 from services.dispatcher.decide import Setting, decide
 from shared.clock import now
 from shared.desk.findings import DeskError, suggest
@@ -233,7 +233,6 @@ def block(shown: dict[str, Any]) -> str:
     sender = shown["from"] or {"name": "", "address": "nobody"}
     decision, seen = shown["decision"], shown["classification"]
     where = f"ticket {decision['ticket']}" if decision["ticket"] else f"queue {decision['queue']}"
-    steps = lines(shown["trace"], ("check", "saw", "result"), as_json=False, empty="")
     text = [
         shown["source"],
         f"  from      {sender['name']} <{sender['address']}>",
@@ -242,7 +241,7 @@ def block(shown: dict[str, Any]) -> str:
         f"  decision  {decision['action']}, {where}: {decision['reason']}",
         *(f"  defect    {defect}" for defect in shown["defects"]),
         *(f"  file      {part['filename'] or part['content_type']}, {part['size']} B" for part in shown["attachments"]),
-        *(f"    {line}" for line in steps.splitlines()),
+        *(f"    {step['check']:<26}{step['saw']}  →  {step['result']}" for step in shown["trace"]),
     ]
     return "\n".join(printable(line.replace("\n", " ")) for line in text) + "\n"
 

@@ -56,6 +56,7 @@ class Report(NamedTuple):
 
     marks: list[tuple[Kind, str]]
     status: list["_Status"]
+    null_path: bool
 
     @property
     def about_delivery(self) -> bool:
@@ -70,8 +71,9 @@ class _Status(NamedTuple):
 
 def report(mail: Mail) -> Report:
     parts = [part for part in mail.attachments if part.content_type in _STATUS_PARTS]
-    marks = [*_report_marks(mail), *_daemon_marks(mail, parts)]
-    machine = bool(marks) or null_path(mail)
+    null = null_path(mail)
+    marks = [*_report_marks(mail), *_daemon_marks(mail, parts, null=null)]
+    machine = bool(marks) or null
     # a status part that a person attached says nothing about her own mail
     status = [each for part in parts for each in _recipients_of(part)] if machine else []
     if parts and machine and not marks:
@@ -82,7 +84,7 @@ def report(mail: Mail) -> Report:
     elif status and all(each.action in _NOT_FAILED for each in status):
         action = status[0].action
         marks = [(Kind.AUTOMATIC, f"delivery_status (Action: {action})")]
-    return Report(marks, status)
+    return Report(marks, status, null)
 
 
 def null_path(mail: Mail) -> bool:
@@ -104,7 +106,7 @@ def _report_marks(mail: Mail) -> Iterator[tuple[Kind, str]]:
         yield kind, f"report (Content-Type: multipart/report; {about})"
 
 
-def _daemon_marks(mail: Mail, parts: Sequence[Attachment]) -> Iterator[tuple[Kind, str]]:
+def _daemon_marks(mail: Mail, parts: Sequence[Attachment], *, null: bool) -> Iterator[tuple[Kind, str]]:
     written = mail.header("from") or ""
     if _DAEMON.search(written):
         yield Kind.BOUNCE, f"mailer_daemon (From: {written[:80]})"
@@ -112,9 +114,9 @@ def _daemon_marks(mail: Mail, parts: Sequence[Attachment]) -> Iterator[tuple[Kin
     returned = bool(parts) or any(part.content_type in _ORIGINALS for part in mail.attachments)
     local = mail.sender.address.rpartition("@")[0].lower() if mail.sender else ""
     if local == "postmaster":
-        bounced = returned or null_path(mail) or _tells_of_failure(mail)
+        bounced = returned or null or _tells_of_failure(mail)
         yield (Kind.BOUNCE if bounced else Kind.AUTOMATIC), f"postmaster (From: {local})"
-    elif null_path(mail) and (returned or _tells_of_failure(mail)):
+    elif null and (returned or _tells_of_failure(mail)):
         yield Kind.BOUNCE, "returned_mail (Return-Path: <>)"
 
 

@@ -75,7 +75,7 @@ def classify(mail: Mail, raw: bytes, desk: Desk, keys: Sequence[bytes], *, alone
     marks = [
         *(Mark(kind, why) for kind, why in report.marks),
         *_header_marks(mail, desk),
-        *_sender_marks(mail, desk, keys),
+        *_sender_marks(mail, desk, keys, null=report.null_path),
     ]
     kinds = {mark.kind for mark in marks}
     kind = next((kind for kind in _STRENGTH if kind in kinds), Kind.HUMAN)
@@ -181,8 +181,8 @@ _VALUE_MARKS = {
 }
 
 
-def _sender_marks(mail: Mail, desk: Desk, keys: Sequence[bytes]) -> Iterator[Mark]:
-    if bounces.null_path(mail):
+def _sender_marks(mail: Mail, desk: Desk, keys: Sequence[bytes], *, null: bool) -> Iterator[Mark]:
+    if null:
         yield Mark(Kind.AUTOMATIC, reason("null_return_path", "Return-Path", "<>"))
     if verify(mail.message_id, keys):
         yield Mark(Kind.LOOP, reason("own_message_id", "Message-ID", mail.message_id))

@@ -259,6 +259,10 @@ def _not_yet(desk: Desk) -> Iterator[Complaint]:
         if response.type == "auto_remove":
             found = "auto_remove is sent on no occasion in this version: no mail removes a request"
             yield Complaint(("auto_responses", name, "type"), found, "expected another type")
+    for name, each in desk.filters.items():
+        if each.refuse:
+            found = "is not acted upon by this version: the mail becomes a ticket"
+            yield Complaint(("filters", name, "refuse"), found, "expected nothing here yet")
 
 
 def _filters_of_nobody(desk: Desk) -> Iterator[Complaint]:

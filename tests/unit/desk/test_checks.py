@@ -64,6 +64,10 @@ WARNINGS = [
         [],
     ),
     (
+        "filters: {f: {match: [{header: To, pattern: x}], refuse: {subject: s, text: t}}}",
+        ["1 filters.f.refuse: is not acted upon by this version: the mail becomes a ticket"],
+    ),
+    (
         "filters: {f: {match: [{header: To, pattern: x}], set: {X-OTRS-Queue: Row, X-OTRS-Owner: ana}}}",
         [
             "1 filters.f.set.X-OTRS-Owner: no agent named ana",
