@@ -1,5 +1,6 @@
 """`carteiro account list`: each mail account, who reads it, when it last succeeded, and what is wrong."""
 
+from datetime import timedelta
 from typing import Any
 
 from ops.database import connected
@@ -28,8 +29,10 @@ async def list_accounts(*, as_json: bool) -> int:
 async def account_rows(connection: Connection, settings: Settings) -> list[dict[str, Any]]:
     """What the fetchers wrote, and the accounts of the desk that nobody has touched yet (where it can be read)."""
     rows = [dict(record) for record in await connection.fetch(_ACCOUNTS)]
+    intervals: dict[str, timedelta] = {}
     try:
-        configured = set(load_desk(settings.desk).desk.accounts)
+        intervals = {name: account.interval for name, account in load_desk(settings.desk).desk.accounts.items()}
+        configured = set(intervals)
     except DeskError:
         configured = {row["account"] for row in rows}
     known = {row["account"] for row in rows}
@@ -39,6 +42,8 @@ async def account_rows(connection: Connection, settings: Settings) -> list[dict[
     ]
     for row in shown:
         row["state"] = _state(row)
+        if row["account"] in intervals:
+            row["interval"] = intervals[row["account"]]
     return shown
 
 

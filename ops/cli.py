@@ -115,6 +115,19 @@ def account() -> None:
     """The mail accounts."""
 
 
+@account.command("test")
+@click.argument("name")
+@_json_option
+def account_test(name: str, as_json: bool) -> None:
+    """Try an account of the desk, incoming or outbound, step by step. Nothing is changed on its server.
+
+    Status 0 when it can be used, 1 when a step fails, 78 when the desk names no such account.
+    """
+    from ops.account_test import test_account  # noqa: PLC0415
+
+    _finish(lambda: test_account(name, as_json=as_json))
+
+
 @account.command("list")
 @_json_option
 def account_list(as_json: bool) -> None:
@@ -122,6 +135,18 @@ def account_list(as_json: bool) -> None:
     from ops.accounts import list_accounts  # noqa: PLC0415
 
     _finish(lambda: list_accounts(as_json=as_json))
+
+
+@carteiro.command()
+@click.option("--account", required=True, help="The account of the desk that the mail belongs to.")
+def receive(account: str) -> None:
+    """Take one mail from standard input, for the pipe of a mail server.
+
+    Status 0 once Kafka has confirmed it, 65 when it is no mail, 75 on everything else: try again.
+    """
+    from ops.receive import receive as take  # noqa: PLC0415
+
+    sys.exit(take(account))
 
 
 @carteiro.group()

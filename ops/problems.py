@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from ops.advice import advice
 from shared.kafka.groups import GroupState
+from shared.topics import BY_NAME
 
 Row = Mapping[str, Any]
 
 STUCK = timedelta(minutes=5)
-NOT_POLLED = timedelta(minutes=15)
+LATE = timedelta(minutes=2)
+"""A look may take a while, and one that failed is tried again: beyond two intervals and this, something is wrong."""
+INTERVAL = timedelta(minutes=10)
 
 
 class Problem(NamedTuple):
@@ -62,10 +66,12 @@ def _account(row: Row, now: datetime) -> Iterator[Problem]:
     success: datetime | None = row.get("last_success")
     if row["error"]:
         since = f" for {_for(row.get('error_since'), now)}" if row.get("error_since") else ""
-        yield Problem(about, f"fails{since}: {row['error_text'] or row['error']}", "CarteiroAccountNotPolled")
+        step = advice(row["error"], row["account"])
+        sentence = f"fails{since}: {row['error_text'] or row['error']}{f'. Next: {step}' if step else ''}"
+        yield Problem(about, sentence, "CarteiroAccountNotPolled")
     elif row.get("holder") is None:
         yield Problem(about, "nobody reads it: is a fetcher running?", "CarteiroAccountUnowned")
-    elif success is not None and now - success > NOT_POLLED:
+    elif success is not None and now - success > 2 * row.get("interval", INTERVAL) + LATE:
         yield Problem(about, f"no look has succeeded for {_for(success, now)}", "CarteiroAccountNotPolled")
 
 
@@ -75,8 +81,16 @@ def _group(group: GroupState, now: datetime) -> Iterator[Problem]:
     if not group.members:
         what = f"nobody reads, {waiting}" if group.lag else f"nobody reads {group.topic}"
         yield Problem(about, f"{what}: is {service_of(group.group)} running?", "CarteiroMetricsAbsent")
+    elif group.oldest is not None and BY_NAME[group.topic].mail and now - group.oldest > half_kept(group.topic):
+        sentence = f"{waiting}, the oldest for {_for(group.oldest, now)}: no more mail is taken in until it is read"
+        yield Problem(about, sentence, "CarteiroBrake")
     elif group.oldest is not None and now - group.oldest > STUCK:
         yield Problem(about, f"{waiting}, the oldest for {_for(group.oldest, now)}", "CarteiroPartitionWaits")
+
+
+def half_kept(topic: str) -> timedelta:
+    """Half of the time that Kafka keeps a record: beyond it the fetchers' brake is on."""
+    return timedelta(days=BY_NAME[topic].retention_days) / 2
 
 
 def service_of(group: str) -> str:

@@ -5,7 +5,7 @@ In JSON times are RFC 3339 UTC with milliseconds, ids strings, sizes bytes, dura
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.clock import now, rfc3339
@@ -53,9 +53,11 @@ def ago(moment: datetime | None) -> str:
     return f"{seconds} s ago"
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any) -> str | float:
     if isinstance(value, datetime):
         return rfc3339(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 

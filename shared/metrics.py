@@ -43,6 +43,9 @@ message_size = Histogram(
     buckets=(1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 33554432),
 )
 messages_skipped = Counter("carteiro_messages_skipped", "Mails not fetched, by reason.", ["reason"])
+brake = Gauge(
+    "carteiro_fetcher_brake", "1: no mail is taken in, as what is on Kafka has waited half its retention unread."
+)
 resync_silenced = Counter(
     "carteiro_account_resync_silenced", "Unknown mails of one resync beyond the limit, taken in silently.", ["account"]
 )

@@ -16,6 +16,8 @@ from shared.logs import fields
 
 log = logging.getLogger(__name__)
 
+_GUARDED_EVERY = 0.5
+
 
 @dataclass(frozen=True)
 class _Running:
@@ -36,6 +38,26 @@ class Accounts:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; call `close` afterwards."""
+        guard = asyncio.create_task(self._guard())
+        try:
+            await self._keep_step(stop)
+        finally:
+            guard.cancel()
+
+    async def _guard(self) -> None:
+        """Ends every watch when the leases' time is over, also while `step` waits for the database: another fetcher
+        reads these mailboxes now."""
+        while True:
+            await asyncio.sleep(_GUARDED_EVERY)
+            if self._leases.overdue:
+                for running in self._running.values():
+                    if not running.task.cancelling():
+                        log.warning(
+                            "the lease is overdue", extra=fields(action="lease_overdue", account=running.lease.account)
+                        )
+                        running.task.cancel()
+
+    async def _keep_step(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self.step()
             try:

@@ -1,11 +1,13 @@
 """The fetcher's composition root: reads mailboxes, states facts."""
 
+import asyncio
 import logging
 import os
 import secrets
 import socket
 
 from services.fetcher.accounts import Accounts
+from services.fetcher.brake import keep_watch
 from services.fetcher.budget import ByteBudget
 from services.fetcher.dialing import Trust
 from services.fetcher.lease import Leases
@@ -36,13 +38,16 @@ async def serve(proc: Process) -> None:
     await proc.kafka(RECEIVED, DEAD_LETTERS)
     store = Store(pool)
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-fetcher")
-    rim = Rim(store, Outlet(producer, originals, settings.kafka), ByteBudget())
+    outlet = Outlet(producer, originals, settings.kafka)
+    rim = Rim(store, outlet, ByteBudget())
     around = Surroundings(rim, trust, settings.secrets, desk.current.desk.zone)
     accounts = Accounts(around, Leases(store, holder_name(settings)), desk)
     proc.health.alive["fetcher leases"] = lambda: accounts.last_progress
+    brake = asyncio.create_task(keep_watch(outlet, settings.kafka, settings.prefix), name="brake")
     try:
         await accounts.run(proc.stop)
     finally:
+        brake.cancel()
         await accounts.close()
         await producer.close()
         await pool.close()

@@ -1,13 +1,14 @@
 """Which accounts this process may touch: leases in the database, renewed together, lost in time.
 
 A lease runs out 20 s after its last renewal by the database's clock; the holder counts the same 20 s from
-*before* it asked, by its own monotonic clock, and so gives up first. Another fetcher asks every 5 s: a dead
-holder is replaced within 25 s.
+*before* it asked, by its own monotonic clock, and so gives up first. Another fetcher asks every 4 s: a dead
+holder is replaced within 24 s. Fetchers with the same desk share its accounts evenly (`sharing`).
 """
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
+from services.fetcher.sharing import shares, surplus
 from services.fetcher.store import Lease, Store, StoreUnavailable
 from shared.clock import monotonic
 
@@ -15,7 +16,7 @@ TTL = timedelta(seconds=20)
 
 
 class Leases:
-    """The leases one process holds; `keep` is called every quarter of their time."""
+    """The leases one process holds; `keep` is called every fifth of their time."""
 
     def __init__(
         self, store: Store, holder: str, *, ttl: timedelta = TTL, clock: Callable[[], float] = monotonic
@@ -30,7 +31,12 @@ class Leases:
     @property
     def pause(self) -> float:
         """Seconds between two calls of `keep`."""
-        return self._ttl.total_seconds() / 4
+        return self._ttl.total_seconds() / 5
+
+    @property
+    def overdue(self) -> bool:
+        """The time of what is held is over and nothing was renewed: a database that hangs, or a process that did."""
+        return bool(self._held) and self._clock() >= self._ends
 
     async def keep(self, wanted: Collection[str]) -> Mapping[str, Lease]:
         """Renews what is held, releases what is no longer wanted, takes what is free; returns what is held now.
@@ -44,8 +50,14 @@ class Leases:
             if self._held:
                 renewed = await self._store.renew(list(self._held.values()), self._holder, self._ttl)
                 self._held = {name: lease for name, lease in self._held.items() if name in renewed}
-            for lease in await self._store.acquire(set(wanted) - self._held.keys(), self._holder, self._ttl):
-                self._held[lease.account] = lease
+            counts, others = await self._store.attend(wanted, self._holder, self._ttl)
+            share = shares(counts | {self._holder: len(self._held)}, len(wanted) - others)[self._holder]
+            for account in surplus(self._held, share):
+                await self._store.release(self._held.pop(account))
+            if room := share - len(self._held):
+                free = set(wanted) - self._held.keys()
+                for lease in await self._store.acquire(free, self._holder, self._ttl, room):
+                    self._held[lease.account] = lease
             self._ends = asked + self._ttl.total_seconds()
         except StoreUnavailable:
             if self._clock() >= self._ends:
@@ -57,3 +69,4 @@ class Leases:
         for lease in self._held.values():
             await self._store.release(lease)
         self._held.clear()
+        await self._store.leave(self._holder)

@@ -27,7 +27,7 @@ class NotHandedOver(Transient):
 
 
 class Away(Transient):
-    """Kafka or the object store was asked and takes nothing."""
+    """Kafka or the object store was asked and takes nothing, or may not be given more."""
 
 
 class Outlet:
@@ -41,9 +41,12 @@ class Outlet:
         self._doubtful = False
         self._asking = asyncio.Lock()
         self._answered = (0.0, "")
+        self.brake = ""  # why nothing may be taken in, see `brake`
 
     async def ask(self) -> None:
         """Returns when mail would be taken, as far as one can know. Raises Away."""
+        if self.brake:
+            raise Away(self.brake)
         if not self._doubtful:
             return
         async with self._asking:

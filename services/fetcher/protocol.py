@@ -1,10 +1,10 @@
 """What the fetcher asks of a mailbox, whatever the protocol. Mails are named by number: on IMAP the UID."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from services.fetcher.plan import Listed, MailboxState
 
@@ -79,6 +79,9 @@ class Mailbox(Protocol):
     """Whether what `remove` was asked for is done only when `finish` returns, which ends the session."""
 
     async def finish(self) -> None: ...
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        """As `ssl.SSLSocket.getpeercert`: empty where it was not verified; None without TLS."""
 
     @property
     def can_idle(self) -> bool: ...

@@ -4,6 +4,7 @@ A fetcher that lost its lease without noticing can repeat a mail on Kafka, but n
 removal of a mail. Times are the database's: leases must not depend on the clocks of two machines.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -49,17 +50,33 @@ class Memory:
 _LEASE_SECONDS = 5.0  # a renewal that takes longer is worth nothing
 
 # leases that are alive are not touched, so two fetchers asking at once cannot lock each other
+# in an order of its own each fetcher finds other free ones first; locked in one order, so that none waits in a circle
 _ACQUIRE = """
+WITH free AS (
+    SELECT wanted.account FROM unnest($1::text[]) AS wanted (account)
+    WHERE NOT EXISTS (SELECT FROM fetcher.leases taken
+                      WHERE taken.account = wanted.account AND taken.expires_at > clock_timestamp())
+    ORDER BY md5(wanted.account || $2) LIMIT $4
+)
 INSERT INTO fetcher.leases AS l (account, holder, epoch, expires_at)
-SELECT wanted.account, $2, 1, clock_timestamp() + $3
-FROM unnest($1::text[]) AS wanted (account)
-WHERE NOT EXISTS (SELECT FROM fetcher.leases taken
-                  WHERE taken.account = wanted.account AND taken.expires_at > clock_timestamp())
-ORDER BY wanted.account
+SELECT free.account, $2, 1, clock_timestamp() + $3 FROM free ORDER BY free.account
 ON CONFLICT (account) DO UPDATE
 SET holder = excluded.holder, epoch = l.epoch + 1, expires_at = clock_timestamp() + $3
 WHERE l.expires_at <= clock_timestamp()
 RETURNING account, epoch
+"""
+_ATTEND = """
+INSERT INTO fetcher.fetchers (holder, accounts, expires_at) VALUES ($1, $2, clock_timestamp() + $3)
+ON CONFLICT (holder) DO UPDATE SET accounts = $2, expires_at = clock_timestamp() + $3
+"""
+_FORGET_FETCHERS = "DELETE FROM fetcher.fetchers WHERE expires_at < clock_timestamp() - interval '1 minute'"
+_LEAVE = "DELETE FROM fetcher.fetchers WHERE holder = $1"
+# of fetchers with the same list; the row without a holder counts what others have of it
+_HELD = """
+WITH peers AS (SELECT holder FROM fetcher.fetchers WHERE accounts = $1 AND expires_at > clock_timestamp()),
+     alive AS (SELECT holder FROM fetcher.leases WHERE account = ANY($2::text[]) AND expires_at > clock_timestamp())
+SELECT p.holder, count(a.holder) AS held FROM peers p LEFT JOIN alive a USING (holder) GROUP BY p.holder
+UNION ALL SELECT NULL, count(*) FROM alive a WHERE NOT EXISTS (SELECT FROM peers p WHERE p.holder = a.holder)
 """
 _RENEW = """
 UPDATE fetcher.leases l SET expires_at = clock_timestamp() + $3
@@ -163,10 +180,30 @@ class Store:
 
     # --- leases
 
-    async def acquire(self, accounts: Collection[str], holder: str, ttl: timedelta) -> list[Lease]:
-        """Takes the free ones among `accounts`, and those whose lease has run out."""
+    async def attend(self, accounts: Collection[str], holder: str, ttl: timedelta) -> tuple[dict[str, int], int]:
+        """Says that this fetcher is there and wants these accounts.
+
+        Returns how many of them each fetcher with the same list holds, and how many others hold.
+        """
+        names = sorted(accounts)
+        fingerprint = hashlib.sha256("\0".join(names).encode()).hexdigest()
         async with self._serving() as connection:
-            rows = await connection.fetch(_ACQUIRE, sorted(accounts), holder, ttl, timeout=_LEASE_SECONDS)
+            await connection.execute(_ATTEND, holder, fingerprint, ttl, timeout=_LEASE_SECONDS)
+            await connection.execute(_FORGET_FETCHERS, timeout=_LEASE_SECONDS)
+            rows = await connection.fetch(_HELD, fingerprint, names, timeout=_LEASE_SECONDS)
+        held = {row["holder"]: row["held"] for row in rows}
+        return held, held.pop(None)
+
+    async def leave(self, holder: str) -> None:
+        async with self._serving() as connection:
+            await connection.execute(_LEAVE, holder, timeout=_LEASE_SECONDS)
+
+    async def acquire(
+        self, accounts: Collection[str], holder: str, ttl: timedelta, at_most: int | None = None
+    ) -> list[Lease]:
+        """Takes free ones among `accounts`, and those whose lease has run out; no more than `at_most`."""
+        async with self._serving() as connection:
+            rows = await connection.fetch(_ACQUIRE, sorted(accounts), holder, ttl, at_most, timeout=_LEASE_SECONDS)
         return [Lease(row["account"], holder, row["epoch"]) for row in rows]
 
     async def renew(self, leases: Sequence[Lease], holder: str, ttl: timedelta) -> set[str]:

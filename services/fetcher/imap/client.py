@@ -6,9 +6,10 @@ ENVELOPE or BODYSTRUCTURE, which one broken mail can make unreadable for a whole
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+import ssl
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from aioimaplib.aioimaplib import SELECTED, Command, quoted
 
@@ -183,6 +184,10 @@ class Mailbox:
 
     async def finish(self) -> None:
         """Nothing is left open: each removal was done at once."""
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        secured: ssl.SSLObject | None = self._wire.transport.get_extra_info("ssl_object")
+        return (secured.getpeercert() or {}) if secured else None
 
     # --- waiting and leaving
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from services.fetcher import faults
 from services.fetcher.plan import Listed, MailboxState
@@ -178,6 +178,9 @@ class Mailbox:
         await self._numbering.forget(self._marked)
         self._marked.clear()
         self._wire.fail(faults.ConnectFailed("closed by us"))
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        return self._wire.peer_certificate()
 
     # --- waiting and leaving
 

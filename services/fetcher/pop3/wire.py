@@ -7,8 +7,9 @@ fault the transport is aborted and every further call raises it.
 import asyncio
 import ssl
 from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from services.fetcher import faults
 from shared.redaction import Redaction
@@ -67,6 +68,10 @@ class Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._changed.set()
+
+    def peer_certificate(self) -> Mapping[str, Any] | None:
+        secured: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object") if self._transport else None
+        return (secured.getpeercert() or {}) if secured else None
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()

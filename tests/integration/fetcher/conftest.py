@@ -138,6 +138,12 @@ class OnDovecot(World):
         assert self.dovecot is not None
         return self.dovecot.left(self.user, folder)
 
+    def maildir_names(self) -> list[str]:
+        """Names of the mails' files; the flags stand behind `:2,`."""
+        assert self.dovecot is not None
+        box = self.dovecot.maildir(self.user)
+        return [path.name for place in ("cur", "new") for path in (box / place).iterdir()]
+
 
 @pytest.fixture
 async def on_dovecot(

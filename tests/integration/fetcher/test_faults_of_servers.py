@@ -376,3 +376,15 @@ async def test_new_mails_of_a_resync_are_searched_from_the_day_before(world: Wor
         await look(around, lease, log_in, server.port)
     (searched,) = [said for _, said in box.asked if "SINCE" in said]
     assert searched.endswith("SINCE 28-Feb-2026")
+
+
+async def test_while_the_brake_is_on_nothing_is_taken_in_and_the_status_says_why(world: World, log_in: Connect) -> None:
+    box = ScriptedMailbox({1: mail(1)})
+    async with scripted(box) as server, leased(world) as (around, lease):
+        around.rim.outlet.brake = "the brake is on"
+        with pytest.raises(Away, match="brake"):
+            await look(around, lease, log_in, server.port)
+        assert box.fetched == []
+        around.rim.outlet.brake = ""
+        await look(around, lease, log_in, server.port)
+    assert box.fetched == ["1"]

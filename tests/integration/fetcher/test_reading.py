@@ -1,7 +1,8 @@
 """From a real mailbox to Kafka, once each: on GreenMail, PostgreSQL and Kafka."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,23 @@ async def test_a_fetcher_that_is_stopped_while_it_records_ends_when_it_has_recor
     async with world.fetcher(holder="two"):
         await until(lambda: _all_seen(world))
         assert len(await world.received(1)) == 1
+
+
+class HangingDatabase(Store):
+    """The database takes connections and answers nothing any more."""
+
+    hangs = False
+
+    async def renew(self, leases: Sequence[Lease], holder: str, ttl: timedelta) -> set[str]:
+        if type(self).hangs:
+            await asyncio.sleep(60)
+        return await super().renew(leases, holder, ttl)
+
+
+async def test_a_renewal_that_is_overdue_ends_the_connections(world: World) -> None:
+    async with world.fetcher(HangingDatabase) as fetcher:
+        await until(lambda: _is_watched(world))
+        (running,) = fetcher.accounts._running.values()
+        HangingDatabase.hangs = True
+        await until(running.task.done, seconds=10)
+        HangingDatabase.hangs = False

@@ -224,3 +224,61 @@ async def test_a_lease_is_counted_from_before_it_was_asked_for(pool: Pool) -> No
     store.away = True
     time += 6  # 21 s since it was asked for
     assert not await leases.keep(["caixa"])
+
+
+# --- sharing
+
+
+async def shared_out(holders: list[Leases], accounts: list[str], rounds: int = 4) -> list[set[str]]:
+    """What each holds after some rounds, in turns."""
+    held: list[set[str]] = []
+    for _ in range(rounds):
+        held = [set(await leases.keep(accounts)) for leases in holders]
+    return held
+
+
+async def test_fetchers_that_come_and_go_share_the_accounts_and_none_moves_without_need(store: Store) -> None:
+    accounts = [f"a{number}" for number in range(10)]
+    one, two, three = (Leases(store, name) for name in ("one", "two", "three"))
+    assert [len(held) for held in await shared_out([one], accounts)] == [10]
+    both = await shared_out([one, two], accounts)
+    assert sorted(len(held) for held in both) == [5, 5]
+    all_three = await shared_out([one, two, three], accounts)
+    assert sorted(len(held) for held in all_three) == [3, 3, 4]
+    assert sum(len(now & before) for now, before in zip(all_three, both, strict=False)) == 7  # three have moved
+    assert await shared_out([one, two, three], accounts, rounds=1) == all_three
+    await two.give_back()
+    left = await shared_out([one, three], accounts)
+    assert sorted(len(held) for held in left) == [5, 5]
+    assert all_three[0] <= left[0]
+    assert all_three[2] <= left[1]
+
+
+async def test_all_at_once_no_account_has_two_readers_and_none_has_none(store: Store) -> None:
+    accounts = [f"a{number}" for number in range(20)]
+    fetchers = [Leases(store, str(number)) for number in range(4)]
+    for _ in range(5):
+        held = await asyncio.gather(*(leases.keep(accounts) for leases in fetchers))
+        taken = [name for mine in held for name in mine]
+        assert len(taken) == len(set(taken))
+    assert [len(mine) for mine in held] == [5, 5, 5, 5]
+
+
+async def test_during_a_roll_out_an_account_only_the_new_desk_knows_is_read(store: Store) -> None:
+    old, new = Leases(store, "old"), Leases(store, "new")
+    await shared_out([old], ["a", "b"])
+    for _ in range(3):
+        await old.keep(["a", "b"])
+        held = await new.keep(["a", "b", "c"])
+    assert set(held) == {"c"}
+
+
+async def test_a_killed_fetcher_s_accounts_go_to_the_others_when_its_time_is_over(store: Store) -> None:
+    accounts = [f"a{number}" for number in range(6)]
+    dead, heir = Leases(store, "dead", ttl=timedelta(seconds=1)), Leases(store, "heir")
+    await shared_out([dead, heir], accounts)
+
+    async def all_mine() -> bool:
+        return len(await heir.keep(accounts)) == 6
+
+    await until(all_mine, seconds=10)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ops.advice import advice
 from ops.problems import Facts, Stored, problems
 from shared.kafka.groups import GroupState
 
@@ -42,7 +43,8 @@ WELL = [
     Facts(None, None),
     Facts(account(), []),
     Facts(account(last_success=None), []),  # just started, its first look goes on
-    Facts(account(last_success=before(minutes=14)), []),
+    Facts(account(last_success=before(minutes=21)), []),  # two intervals of ten minutes, and a little
+    Facts(account(last_success=before(hours=2), interval=timedelta(hours=1)), []),
     Facts(None, group()),
     Facts(None, group(lag=500, oldest=before(minutes=4))),
     Facts(outbox(before(minutes=4)), None),
@@ -72,19 +74,27 @@ NEEDS_SOMEBODY = [
     ),
     (
         Facts(account(error="auth_failed", error_text="refused", error_since=before(minutes=3)), None),
-        ("account caixa", "fails for 3 min: refused", "CarteiroAccountNotPolled"),
+        (
+            "account caixa",
+            f"fails for 3 min: refused. Next: {advice('auth_failed', 'caixa')}",
+            "CarteiroAccountNotPolled",
+        ),
     ),
     (
         Facts(account(error="timeout", holder=None), None),
-        ("account caixa", "fails: timeout", "CarteiroAccountNotPolled"),
+        (
+            "account caixa",
+            "fails: timeout. Next: the server or the way to it is slow: try `carteiro account test caixa`",
+            "CarteiroAccountNotPolled",
+        ),
     ),
     (
         Facts(account(holder=None), None),
         ("account caixa", "nobody reads it: is a fetcher running?", "CarteiroAccountUnowned"),
     ),
     (
-        Facts(account(last_success=before(minutes=16)), None),
-        ("account caixa", "no look has succeeded for 16 min", "CarteiroAccountNotPolled"),
+        Facts(account(last_success=before(minutes=23)), None),
+        ("account caixa", "no look has succeeded for 23 min", "CarteiroAccountNotPolled"),
     ),
     (
         Facts(None, group(lag=7, members=0)),
@@ -147,6 +157,12 @@ NEEDS_SOMEBODY = [
         ),
     ),
 ]
+
+
+def test_what_waits_half_its_retention_holds_the_brake() -> None:
+    state = GroupState("carteiro-dispatcher-received", "mail.received.v1", 3, before(days=8), 1)
+    (problem,) = problems(Facts(None, [state]), NOW)
+    assert problem.runbook == "CarteiroBrake"
 
 
 @pytest.mark.parametrize("facts", WELL)
