@@ -8,6 +8,7 @@ remembered UID meaningless.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -276,6 +277,47 @@ def advance(folder: Folder, seen: Iterable[int], final: Collection[int]) -> Fold
             return replace(folder, cursor=max(cursor, uid - 1))
         cursor = uid
     return replace(folder, cursor=cursor)
+
+
+def passed_over(before: Folder, after: Folder, outcomes: Collection[int]) -> list[tuple[int, int]]:
+    """Ranges of UIDs that the cursor passed and that nobody has read: never listed, or removed by somebody.
+
+    `outcomes`: UIDs whose mail was read, set aside or left alone on purpose.
+    """
+    gaps = []
+    first = before.cursor + 1
+    for uid in (*sorted(uid for uid in outcomes if before.cursor < uid <= after.cursor), after.cursor + 1):
+        if uid > first:
+            gaps.append((first, uid - 1))
+        first = uid + 1
+    return gaps
+
+
+COMPARED_EVERY = timedelta(days=1)
+GAPS_KEPT = timedelta(days=30)
+
+
+def is_to_be_compared(compared_at: datetime | None, moment: datetime) -> bool:
+    """Whether the gaps below the cursor are due; None: the folder is new, nothing was passed over yet."""
+    return compared_at is not None and moment - compared_at >= COMPARED_EVERY
+
+
+def shown_late(listed: Iterable[int], gaps: Iterable[tuple[int, int]]) -> list[int]:
+    """Those of the listed UIDs that were passed over, ascending."""
+    ranges = sorted(gaps)
+    starts = [first for first, _ in ranges]
+    late = []
+    for uid in sorted(set(listed)):
+        place = bisect_right(starts, uid) - 1
+        if place >= 0 and uid <= ranges[place][1]:
+            late.append(uid)
+    return late
+
+
+def is_another_mail(landmark: tuple[int, datetime], listed: Iterable[Listed]) -> bool:
+    """Whether the last mail that was read is now another one: its arrival (INTERNALDATE) never changes."""
+    uid, date = landmark
+    return any(mail.uid == uid and mail.internaldate not in {None, date} for mail in listed)
 
 
 def to_clean(confirmed: Iterable[tuple[int, int]], state: MailboxState) -> list[int]:

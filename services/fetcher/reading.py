@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -38,6 +38,7 @@ class Reader:
         self._start_from = start_from
         self._mailbox = session.mailbox
         self._name = session.folder
+        self._looked = False
 
     async def look(self) -> Looked:
         """Raises faults.Fault (the mailbox), Transient (Kafka, object store, database) or LeaseLost."""
@@ -46,6 +47,9 @@ class Reader:
         folder = await self._folder(state, memory)
         if folder != memory.folder:
             memory = Memory(memory.moment, folder, frozenset(), (), {}, memory.last_success)
+        if plan.is_to_be_compared(memory.compared_at, memory.moment) and folder == memory.folder:
+            memory = await self._compare(state, memory, folder)
+            folder = memory.folder or folder
         taking = Taking(self._session, state, memory, folder)
         await taking.tidy_up()
         for first, last in plan.search_windows(folder.cursor, state):
@@ -64,17 +68,45 @@ class Reader:
             folder = plan.first_contact(state, self._start_from, memory.moment)
             await self._store.adopt(self._lease, self._name, folder)
             return folder
-        why = await self._why_anew(known, state)
+        why = await self._why_anew(known, state, memory)
+        self._looked = True
         return await self._anew(known, state, memory, why) if why else known
 
-    async def _why_anew(self, known: Folder, state: MailboxState) -> str:
+    async def _why_anew(self, known: Folder, state: MailboxState, memory: Memory) -> str:
         if known.uidvalidity != state.uidvalidity:
             return "the server changed UIDVALIDITY"
+        if memory.landmark and await self._is_another(memory.landmark):
+            return "the mailbox went back, the UID of the last mail names another one"
         if state.uidnext <= known.cursor:
             beyond = await self._mailbox.search(state.uidnext, None) if state.exists else []
             if plan.went_back(known, state, max(beyond, default=0)):
                 return "the mailbox went back, UIDs are given again"
         return ""
+
+    async def _is_another(self, landmark: tuple[int, datetime]) -> bool:
+        """Asked once for each connection: a restore ends them all. POP3 tells mails apart by their UIDL."""
+        if self._looked or self._mailbox.protocol != "imap":
+            return False
+        return plan.is_another_mail(landmark, await self._mailbox.sizes([landmark[0]]))
+
+    async def _compare(self, state: MailboxState, memory: Memory, folder: Folder) -> Memory:
+        """Once a day: a mail that the server lists now, and did not when the cursor passed its UID, is read after
+        all. The cursor goes back to before it; what has been read above that stays final."""
+        gaps = await self._store.gaps(self._lease, self._name, plan.GAPS_KEPT)
+        listed: list[int] = []
+        if gaps:
+            for first, last in plan.search_windows(gaps[0][0] - 1, state):
+                listed += [uid for uid in await self._mailbox.search(first, last) if uid <= folder.cursor]
+        late = plan.shown_late(listed, gaps)
+        if late:
+            log.warning(
+                "mails that the server did not list before",
+                extra=fields(action="shown_late", account=self._lease.account, mails=len(late)),
+            )
+        back = replace(folder, cursor=min([late[0] - 1, folder.cursor]) if late else folder.cursor)
+        read = {uid for uid in listed if uid > back.cursor} - set(late) if late else set()
+        await self._store.compared(self._lease, self._name, back, read)
+        return replace(memory, folder=back, final=memory.final | read)
 
     async def _anew(self, known: Folder, state: MailboxState, memory: Memory, why: str) -> Folder:
         new = await self._new_mails(state, memory.last_success)

@@ -45,6 +45,15 @@ class Memory:
     failed: Mapping[int, Failed]
     last_success: datetime | None
     copies: Mapping[int, bool] = field(default_factory=dict)
+    compared_at: datetime | None = None
+    landmark: tuple[int, datetime] | None = None
+
+
+class Passed(NamedTuple):
+    """What the cursor has passed: ranges of UIDs nobody has read, and the last mail that was, with its date."""
+
+    gaps: Sequence[tuple[int, int]] = ()
+    landmark: tuple[int, datetime] | None = None
 
 
 _LEASE_SECONDS = 5.0  # a renewal that takes longer is worth nothing
@@ -105,7 +114,19 @@ _ADOPT = """
 INSERT INTO fetcher.folders (account, folder, uidvalidity, cursor_uid, watched_since, resync_below, live_since)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (account, folder) DO UPDATE
-SET uidvalidity = $3, cursor_uid = $4, watched_since = $5, resync_below = $6, live_since = $7
+SET uidvalidity = $3, cursor_uid = $4, watched_since = $5, resync_below = $6, live_since = $7,
+    landmark_uid = NULL, landmark_date = NULL
+"""
+_FORGET_GAPS = "DELETE FROM fetcher.gaps WHERE account = $1 AND folder = $2 AND last_uid >= $3"
+_ADD_GAPS = """
+INSERT INTO fetcher.gaps (account, folder, first_uid, last_uid)
+SELECT $1, $2, * FROM unnest($3::bigint[], $4::bigint[]) ON CONFLICT DO NOTHING
+"""
+_LANDMARK = "UPDATE fetcher.folders SET landmark_uid = $3, landmark_date = $4 WHERE account = $1 AND folder = $2"
+_GAPS = "SELECT first_uid, last_uid FROM fetcher.gaps WHERE account = $1 AND folder = $2 ORDER BY first_uid"
+_OLD_GAPS = "DELETE FROM fetcher.gaps WHERE account = $1 AND folder = $2 AND noticed < now() - $3::interval"
+_COMPARED = """
+UPDATE fetcher.folders SET compared_at = clock_timestamp(), cursor_uid = $3 WHERE account = $1 AND folder = $2
 """
 _FORGET_CONFIRMED = "DELETE FROM fetcher.confirmed WHERE account = $1 AND folder = $2"
 _FORGET_FAILED = "DELETE FROM fetcher.failed WHERE account = $1 AND folder = $2"
@@ -241,6 +262,8 @@ class Store:
             uncleaned=tuple((r["uidvalidity"], r["uid"]) for r in confirmed if not r["cleaned"]),
             failed={r["uid"]: Failed(r["uid"], r["attempts"], r["retry_at"], r["suspected"]) for r in failed},
             last_success=row["last_success"],
+            compared_at=row["compared_at"],
+            landmark=(row["landmark_uid"], row["landmark_date"]) if row["landmark_uid"] else None,
             copies={r["uid"]: r["copied"] == "proven" for r in confirmed if r["copied"] and not r["cleaned"]},
         )
 
@@ -258,11 +281,20 @@ class Store:
                 folder.resync_below,
                 folder.live_since,
             )
+            await connection.execute(_COMPARED, lease.account, name, folder.cursor)
+            await connection.execute(_FORGET_GAPS, lease.account, name, 0)
             await connection.execute(_FORGET_CONFIRMED, lease.account, name)
             await connection.execute(_FORGET_FAILED, lease.account, name)
 
     async def confirm(
-        self, lease: Lease, name: str, folder: Folder, to_clean: Iterable[int], settled: Iterable[int]
+        self,
+        lease: Lease,
+        name: str,
+        folder: Folder,
+        to_clean: Iterable[int],
+        settled: Iterable[int],
+        *,
+        passed: Passed | None = None,
     ) -> None:
         """Records final outcomes and the cursor together.
 
@@ -277,6 +309,27 @@ class Store:
             await connection.execute(_SETTLE_FAILED, *key, clean + rest, folder.cursor)
             await connection.execute(_ADVANCE, *key, folder.cursor)
             await connection.execute(_TIDY, *key, folder.cursor)
+            if passed and passed.gaps:
+                firsts, lasts = zip(*passed.gaps, strict=True)
+                await connection.execute(_ADD_GAPS, lease.account, name, firsts, lasts)
+            if passed and passed.landmark:
+                await connection.execute(_LANDMARK, lease.account, name, *passed.landmark)
+
+    async def gaps(self, lease: Lease, name: str, kept: timedelta) -> list[tuple[int, int]]:
+        """UIDs that were passed over, but not those noticed longer than `kept` ago."""
+        async with self.fenced(lease) as connection:
+            await connection.execute(_OLD_GAPS, lease.account, name, kept)
+            rows = await connection.fetch(_GAPS, lease.account, name)
+        return [(row["first_uid"], row["last_uid"]) for row in rows]
+
+    async def compared(self, lease: Lease, name: str, folder: Folder, final: Collection[int]) -> None:
+        """Records a comparison. The cursor may go back to before a mail that was shown late: `final` are the UIDs
+        above it that have been read already."""
+        key = (lease.account, name, folder.uidvalidity)
+        async with self.fenced(lease) as connection:
+            await connection.execute(_COMPARED, lease.account, name, folder.cursor)
+            await connection.execute(_FORGET_GAPS, lease.account, name, folder.cursor + 1)
+            await connection.execute(_CONFIRM, *key, sorted(final), True)
 
     async def fail(self, lease: Lease, name: str, folder: Folder, failed: Iterable[tuple[Failed, str]]) -> None:
         """Records failed attempts, each with its reason."""

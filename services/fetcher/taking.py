@@ -7,12 +7,13 @@ server's copy is touched. Dying between two steps repeats the mail under the sam
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from services.fetcher import faults, plan
 from services.fetcher.plan import Failed, Folder, Listed, MailboxState
 from services.fetcher.protocol import HEADERS_AT_MOST, Fetched
 from services.fetcher.session import Session, slices, to_the_end
-from services.fetcher.store import Memory
+from services.fetcher.store import Memory, Passed
 from services.fetcher.tidying import Tidying
 from shared import metrics
 from shared.clock import monotonic
@@ -40,6 +41,8 @@ class Taking:
         self._folder = folder
         self._final = set(memory.final)
         self._seen: set[int] = set()  # listed above the cursor
+        self._vanished: set[int] = set()
+        self._dates: dict[int, datetime] = {}  # of what was listed
         self.tidying = Tidying(session, state, memory)
         self.failed: dict[int, Failed] = dict(memory.failed)
         self.oldest_waiting = 0.0
@@ -60,6 +63,7 @@ class Taking:
         for due in slices(plan.due(uids, self._folder, self._final, self.failed, self._moment), self._pace.listed):
             listed = await self._pace.sizes(self._mailbox, due)
             self._note_waiting(listed)
+            self._dates.update({mail.uid: mail.internaldate for mail in listed if mail.internaldate})
             self._names.update({mail.uid: mail.name for mail in listed if mail.name})
             window = plan.sort_window(listed, self._folder, self.failed, self._account.max_size)
             if window.too_old:
@@ -146,13 +150,19 @@ class Taking:
         if not to_clean and not settled and advanced == self._folder:
             return
         clean, rest = ([], [*to_clean, *settled]) if keep else (list(to_clean), list(settled))
-        await self._rim.store.confirm(self._lease, self._name, advanced, clean, rest)
+        passed = self._passed(advanced)
+        await self._rim.store.confirm(self._lease, self._name, advanced, clean, rest, passed=passed)
         self._folder = advanced
         self._seen = {uid for uid in self._seen if uid > advanced.cursor}
         self._final = {uid for uid in self._final if uid > advanced.cursor}
         self.tidying.add(advanced.uidvalidity, clean)
         for uid in (*to_clean, *settled):
             self.failed.pop(uid, None)
+
+    def _passed(self, advanced: Folder) -> Passed:
+        gaps = plan.passed_over(self._folder, advanced, self._final - self._vanished)
+        last = max((uid for uid in self._dates if self._folder.cursor < uid <= advanced.cursor), default=0)
+        return Passed(gaps, (last, self._dates[last]) if last else None)
 
     # --- failures
 
@@ -177,6 +187,7 @@ class Taking:
         there = await self._mailbox.present(uids)
         gone = [uid for uid in uids if uid not in there]
         if gone:
+            self._vanished.update(gone)
             await self._settle((), gone)
             metrics.messages_skipped.labels("vanished").inc(len(gone))
         return there

@@ -39,6 +39,8 @@ class ScriptedMailbox:
     expunge_says: str = "OK done"
     idle_says: str = "waits"  # waits, exists, OK …, NO …: what becomes of IDLE at once
     loses_store: bool = False
+    hidden: set[int] = field(default_factory=set)  # not listed by a search
+    dates: dict[int, str] = field(default_factory=dict)  # INTERNALDATE
     asked: list[tuple[float, str]] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
@@ -64,7 +66,7 @@ class ScriptedMailbox:
                 f"* {len(self.bodies)} EXISTS", f"* OK [UIDVALIDITY {self.uidvalidity}]", f"* OK [UIDNEXT {uidnext}]"
             )
         elif command.startswith("UID SEARCH"):
-            found = members(command.split()[3], list(self.bodies))
+            found = members(command.split()[3], [uid for uid in self.bodies if uid not in self.hidden])
             await server.answers("* SEARCH " + " ".join(map(str, found)))
             for uid in self.vanishing:
                 self.bodies.pop(uid, None)
@@ -72,7 +74,8 @@ class ScriptedMailbox:
         elif "RFC822.SIZE" in command:
             for uid in members(command.split()[2], list(self.bodies)):
                 size = len(self.bodies[uid] or b"x" * 500)
-                await server.says(f"* 1 FETCH (UID {uid} RFC822.SIZE {size} FLAGS ())")
+                date = f' INTERNALDATE "{self.dates[uid]}"' if uid in self.dates else ""
+                await server.says(f"* 1 FETCH (UID {uid} RFC822.SIZE {size} FLAGS (){date})")
             await server.answers()
         elif command.startswith("UID FETCH"):
             await self._send_bodies(server, command.split()[2])

@@ -60,6 +60,45 @@ async def test_a_server_that_miscounts_uidnext_is_not_read_anew_with_every_look(
     assert box.fetched == ["1:2"]
 
 
+async def test_a_mailbox_that_went_back_and_was_filled_beyond_the_cursor_again_is_known_by_its_last_mail(
+    world: World, log_in: Connect
+) -> None:
+    """Restored to twelve mails, then twelve new ones, before anybody looked: UIDNEXT says nothing any more."""
+    box = ScriptedMailbox({uid: mail(uid) for uid in range(1, 21)})
+    box.dates = {uid: f"01-Nov-2026 10:00:{uid:02} +0000" for uid in range(1, 21)}
+    async with scripted(box) as server, leased(world) as (around, lease):
+        await look(around, lease, log_in, server.port)
+        box.bodies |= {uid: mail(100 + uid) for uid in range(13, 25)}
+        box.dates |= {uid: f"02-Nov-2026 10:00:{uid:02} +0000" for uid in range(13, 25)}
+        await look(around, lease, log_in, server.port)
+        subjects = {m.raw.split(b"Subject: ")[1].split(b"\r\n")[0] for m in await world.received(44)}
+        fetched = len(box.fetched)
+        await look(around, lease, log_in, server.port)
+        assert len(box.fetched) == fetched
+    assert subjects == {b"Frage %d" % n for n in (*range(1, 21), *range(113, 125))}
+
+
+async def test_a_mail_shown_after_the_cursor_passed_it_is_read_by_the_daily_comparison(
+    world: World, log_in: Connect
+) -> None:
+    box = ScriptedMailbox({uid: mail(uid) for uid in range(1, 7)}, hidden={2, 4})
+    async with scripted(box) as server, leased(world) as (around, lease):
+        await look(around, lease, log_in, server.port)
+        assert await world.row("SELECT cursor_uid FROM fetcher.folders") == {"cursor_uid": 6}
+        box.hidden = {4}
+        del box.bodies[5]  # read, and removed by its user
+        await look(around, lease, log_in, server.port)
+        assert len(await world.received(4)) == 4  # not before its time
+        await world.execute("UPDATE fetcher.folders SET compared_at = now() - interval '25 hours'")
+        await look(around, lease, log_in, server.port)
+        assert sorted(m.uid for m in await world.received(5)) == ["1", "2", "3", "5", "6"]
+        box.hidden = set()
+        await world.execute("UPDATE fetcher.folders SET compared_at = now() - interval '25 hours'")
+        await look(around, lease, log_in, server.port)
+        assert sorted(m.uid for m in await world.received(6)) == ["1", "2", "3", "4", "5", "6"]
+        assert await world.row("SELECT cursor_uid FROM fetcher.folders") == {"cursor_uid": 6}
+
+
 # --- a mail that vanishes
 
 

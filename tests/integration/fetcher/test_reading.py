@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.fetcher.plan import Folder
-from services.fetcher.store import Lease, Store
+from services.fetcher.store import Lease, Passed, Store
 from shared.events import Origin
 from shared.originals import open_originals
 from tests.integration.fetcher.world import World, mail, until
@@ -146,7 +146,14 @@ class DiesBeforeRecording(Store):
     died = 0
 
     async def confirm(
-        self, lease: Lease, name: str, folder: Folder, to_clean: Iterable[int], settled: Iterable[int]
+        self,
+        lease: Lease,
+        name: str,
+        folder: Folder,
+        to_clean: Iterable[int],
+        settled: Iterable[int],
+        *,
+        passed: Passed | None = None,
     ) -> None:
         if list(to_clean):
             type(self).died += 1
@@ -263,11 +270,18 @@ class SlowToRecord(Store):
     began = False
 
     async def confirm(
-        self, lease: Lease, name: str, folder: Folder, to_clean: Iterable[int], settled: Iterable[int]
+        self,
+        lease: Lease,
+        name: str,
+        folder: Folder,
+        to_clean: Iterable[int],
+        settled: Iterable[int],
+        *,
+        passed: Passed | None = None,
     ) -> None:
         type(self).began = True
         await asyncio.sleep(1)
-        await super().confirm(lease, name, folder, to_clean, settled)
+        await super().confirm(lease, name, folder, to_clean, settled, passed=passed)
 
 
 async def test_a_fetcher_that_is_stopped_while_it_records_ends_when_it_has_recorded(world: World) -> None:

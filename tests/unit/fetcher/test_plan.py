@@ -22,9 +22,12 @@ from services.fetcher.plan import (
     first_contact,
     gives_up,
     is_silenced,
+    is_to_be_compared,
     origin,
+    passed_over,
     resync,
     search_windows,
+    shown_late,
     sort_window,
     to_clean,
     went_back,
@@ -269,3 +272,30 @@ def test_the_mail_that_failed_most_comes_last_of_all() -> None:
     before = {2: Failed(2, 0, NOW, suspected=2), 3: Failed(3, 0, NOW, suspected=1)}
     groups = sort_window([mail(uid) for uid in (1, 2, 3)], Folder(7, 0, None), before, MIB).groups
     assert [[m.uid for m in group] for group in groups] == [[1], [3], [2]]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcomes", "gaps"),
+    [
+        (10, 14, {11, 12, 13, 14}, []),
+        (10, 14, {12, 14}, [(11, 11), (13, 13)]),
+        (10, 14, {14}, [(11, 13)]),
+        (10, 14, {11}, [(12, 14)]),
+        (10, 10, {12}, []),
+        (0, 3, {9}, [(1, 3)]),
+    ],
+)
+def test_what_the_cursor_passes_unread_is_a_gap(
+    before: int, after: int, outcomes: set[int], gaps: list[tuple[int, int]]
+) -> None:
+    assert passed_over(Folder(7, before, None), Folder(7, after, None), outcomes) == gaps
+
+
+def test_a_listed_mail_in_a_gap_was_shown_late() -> None:
+    assert shown_late([1, 2, 5, 7, 9], [(7, 8), (2, 4)]) == [2, 7]
+    assert shown_late([1], []) == []
+
+
+@pytest.mark.parametrize(("compared", "due_now"), [(None, False), (NOW - HOUR, False), (NOW - DAY, True)])
+def test_gaps_are_compared_once_a_day(compared: datetime | None, due_now: bool) -> None:
+    assert is_to_be_compared(compared, NOW) is due_now
