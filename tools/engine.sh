@@ -69,13 +69,13 @@ stop() {
   for filter in iptables ip6tables; do
     for table in nat filter raw; do
       "$filter" -w -t $table -S 2>/dev/null | grep -- '-j DOCKER' | sed 's/^-A/-D/' \
-        | while read -r rule; do "$filter" -w -t $table $rule || true; done
+        | while read -r rule; do "$filter" -w -t $table $rule || true; done || true
       "$filter" -w -t $table -S 2>/dev/null | grep -- '^-N DOCKER' | cut -d' ' -f2 > "$state/chains" || true
       while read -r chain; do "$filter" -w -t $table -F "$chain" || true; done < "$state/chains"
       while read -r chain; do "$filter" -w -t $table -X "$chain" || true; done < "$state/chains"
     done
   done
-  grep -F " $state/" /proc/mounts | cut -d' ' -f2 | sort -r | while read -r mount; do umount "$mount" || true; done
+  grep -F " $state/" /proc/mounts | cut -d' ' -f2 | sort -r | while read -r mount; do umount "$mount" || true; done || true
   rm -f "$state/pid" "$state/sock"
 }
 
