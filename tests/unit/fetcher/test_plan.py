@@ -155,9 +155,9 @@ def test_due_leaves_out_old_final_and_waiting_uids() -> None:
 
 def test_groups_keep_within_bytes_and_count() -> None:
     folder = Folder(7, 0, None)
-    by_bytes = sort_window([mail(uid, 3 * MIB) for uid in range(1, 6)], folder, {}, 50 * MIB).groups
+    by_bytes = sort_window([mail(uid, 6 * MIB) for uid in range(1, 6)], folder, {}, 50 * MIB).groups
     assert [[m.uid for m in group] for group in by_bytes] == [[1, 2], [3, 4], [5]]
-    by_count = sort_window([mail(uid, 10) for uid in range(1, 402)], folder, {}, 50 * MIB).groups
+    by_count = sort_window([mail(uid, 10) for uid in range(1, 2 * GROUP_MAILS + 2)], folder, {}, 50 * MIB).groups
     assert [len(group) for group in by_count] == [GROUP_MAILS, GROUP_MAILS, 1]
 
 
