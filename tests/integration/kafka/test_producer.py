@@ -154,6 +154,21 @@ async def test_an_answer_that_was_lost_makes_no_second_copy(
     assert await written(reader, topic) == 2
 
 
+async def test_an_answer_that_does_not_come_is_a_failed_send_within_the_deadline(
+    servers: Servers, prefix: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with HeldWire(servers.kafka) as wire:
+        through(wire, monkeypatch)
+        producer = Producer(servers.kafka, prefix, client_id="test", send_seconds=2)
+        await producer.send_all(outgoing(1))
+        wire.hold()
+        with pytest.raises(SendFailed):
+            async with asyncio.timeout(15):
+                await producer.send_all(outgoing(1))
+        wire.release()
+        await producer.close()
+
+
 async def test_a_broker_that_is_not_there_is_a_failed_send_within_the_deadline(prefix: str) -> None:
     producer = Producer("127.0.0.1:9", prefix, client_id="test", send_seconds=2)
     started = monotonic()
