@@ -91,7 +91,7 @@ class Slow(Reader):
     """Has a batch in hand when partitions are taken away: whoever takes them must not get it as well."""
 
     async def handle(self, records: Sequence[Record]) -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(2)  # more than half of the time in which a member hears of a rebalance
         await super().handle(records)
 
 

@@ -254,6 +254,15 @@ async def test_a_batch_that_was_fetched_before_its_partitions_were_sought_elsewh
     assert world.missing() == []
 
 
+async def test_every_attempt_is_progress() -> None:
+    world = World()
+    touched: list[int] = []
+    world.members[0].batches.touch = lambda: touched.append(1)
+    world.send(0, *[GOOD] * 5, POISON, GOOD, GOOD)
+    await world.live(1)
+    assert len(touched) == len(world.tries) > 5
+
+
 async def test_a_commit_that_is_refused_brings_back_what_it_would_have_committed() -> None:
     world = World(database=False)
     world.send(0, GOOD)
