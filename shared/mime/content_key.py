@@ -1,12 +1,14 @@
 """The content key: two deliveries of one mail agree on it, whatever the servers on the way added."""
 
 import hashlib
+import re
 from datetime import UTC, datetime
 
 from shared.mime.fields import Headers, with_line_feeds
 from shared.mime.identifiers import message_id
 from shared.mime.model import Mail
 
+_LONE_CR = re.compile(rb"\r(?!\n)")
 _FIELDS = ("from", "to", "cc", "subject", "date", "message-id")
 
 
@@ -28,6 +30,9 @@ def content_key(raw: bytes, mail: Mail | Headers, internal_date: datetime | None
         for value in headers.all(name):
             # folding may differ between two ways; an unfolded value holds no line end, so lines cannot be forged
             digest.update(name.encode("ascii") + b":" + b" ".join(value.split()) + b"\n")
-    body = with_line_feeds(raw)[headers.body :].replace(b"\r\n", b"\n").rstrip(b"\n")
-    digest.update(b"\n" + body)
+    body = with_line_feeds(raw)[headers.body :]
+    # taking out a byte is three times as fast as replacing two; the same where no CR stands alone
+    body = body.replace(b"\r\n", b"\n") if _LONE_CR.search(body) else body.translate(None, b"\r")
+    digest.update(b"\n")
+    digest.update(body.rstrip(b"\n"))
     return digest.hexdigest()
