@@ -11,7 +11,7 @@ if [[ ! -x $folder/kube-apiserver ]]; then
   cd tools/kube
   version=$(sed -n 's/^require k8s.io\/kubernetes v//p' go.mod)
   minor=${version#*.} minor=${minor%.*} about=k8s.io/component-base/version
-  CGO_ENABLED=0 nice go build -trimpath -o "$folder/building/" \
+  CGO_ENABLED=0 nice -n 19 go build -p 1 -trimpath -o "$folder/building/" \
     -ldflags "-s -w -X $about.gitVersion=v$version -X $about.gitMajor=1 -X $about.gitMinor=$minor" \
     k8s.io/kubernetes/cmd/kube-apiserver >&2 || cannot "the build failed"
   mv "$folder/building/kube-apiserver" "$folder/"   # whole or not at all

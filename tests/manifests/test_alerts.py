@@ -24,6 +24,7 @@ OUTBOUND = "carteiro_smtp_queue_oldest_timestamp_seconds"
 CONFIGURED = "carteiro_accounts_configured"
 PROGRESS = {f'carteiro_consumer_last_progress_timestamp_seconds{{group="{group}"}}': "1" for group in GROUPS}
 THREE_GROUPS = dict(list(PROGRESS.items())[1:])
+TWO_FETCHERS = ("fetcher-0", "fetcher-1")
 BUILD = {"carteiro_build_info": "1"}
 
 
@@ -88,6 +89,17 @@ CASES = [
     ),
     Case("CarteiroAccountUnowned", {CONFIGURED: "1"}, 4, 5, {}, "1 of the desk's accounts are watched by no fetcher"),
     Case("CarteiroAccountUnowned", {CONFIGURED: "1", of(POLL, account="caixa"): "1"}, 90, None, {}, ""),
+    Case(
+        "CarteiroBrake",
+        {
+            of("carteiro_fetcher_brake", pod="fetcher-0"): "0 0 0",
+            of("carteiro_fetcher_brake", pod="fetcher-1"): "0 1 1",
+        },
+        0,
+        1,
+        {},
+        "No mail is taken in: what is on Kafka has waited half its retention unread",
+    ),
     Case(
         "CarteiroDeadLettersPresent",
         {of("carteiro_dead_letters_pending", topic="mail.received.v1", pod="ticketing-0"): "0 1 1"},
