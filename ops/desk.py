@@ -8,7 +8,7 @@ import click
 import yaml
 
 from ops.desk_import import imported
-from shared.desk import checks
+from shared.desk import advice
 from shared.desk.findings import DeskError, Finding
 from shared.desk.load import LoadedDesk, load_desk
 from shared.desk.placeholders import unknown_placeholders
@@ -58,7 +58,7 @@ def judge(path: Path, secrets: Path | None) -> tuple[LoadedDesk | None, list[Fin
     except DeskError as error:
         return None, list(error.findings), []
     missing = missing_secrets(loaded.desk, secrets) if secrets else ()
-    warnings = [*checks.warnings(loaded.desk), *unknown_placeholders(loaded.desk, loaded.texts)]
+    warnings = [*advice.warnings(loaded.desk), *unknown_placeholders(loaded.desk, loaded.texts)]
     return loaded, loaded.findings(missing), loaded.findings(warnings)
 
 

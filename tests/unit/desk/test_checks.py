@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.desk import checks
+from shared.desk import advice
 from shared.desk.load import load_desk
 
 ACCOUNT = "type: imaps, user: u, password: {secret: p}, queue: Raw"
@@ -15,7 +15,7 @@ def warned(folder: Path, text: str, replicas: int | None = None) -> list[str]:
     path = folder / "desk.yaml"
     path.write_text(text)
     loaded = load_desk(path)
-    findings = loaded.findings(checks.warnings(loaded.desk, replicas))
+    findings = loaded.findings(advice.warnings(loaded.desk, replicas))
     return [f"{finding.line} {finding.field}: {finding.found}" for finding in findings]
 
 
@@ -103,4 +103,4 @@ def test_taking_mail_off_the_server_is_safe_with_two_replicas(
 
 def test_the_example_has_nothing_to_regret() -> None:
     loaded = load_desk(Path(__file__).parents[3] / "examples" / "desk.yaml")
-    assert checks.warnings(loaded.desk) == []
+    assert advice.warnings(loaded.desk) == []
