@@ -26,6 +26,7 @@ SCHEMA = "mailer"
 CLAIM = timedelta(minutes=15)
 DOT_WITHIN = timedelta(minutes=5)  # of a claim: the reply to a mail may take ten minutes (RFC 5321 section 4.5.3.2.6)
 REROUTE_AFTER = timedelta(minutes=2)  # longer than a desk takes to reach every mailer
+SERVED_FOR = timedelta(minutes=15)  # longer than a slow machine keeps a mailer from saying again what it serves
 MOST_COUNTED = 10_000
 _CUT_SHORT = 20  # times a mail's sender may die before the mail is suspected
 _SESSION_SECONDS = 40.0
@@ -253,13 +254,16 @@ class QueueStore:
         async with self._session() as connection:
             await connection.execute(self._TAKE_BACK, self.holder, list(held), latest, _CUT_SHORT)
 
+    # `since`: for how long without a break
     _SERVE = """
-        INSERT INTO mailer.served (account, holder, seen_at) SELECT unnest($1::text[]), $2::text, now()
-        ON CONFLICT (account, holder) DO UPDATE SET seen_at = now()
+        INSERT INTO mailer.served AS s (account, holder, seen_at, since)
+        SELECT unnest($1::text[]), $2::text, now(), now()
+        ON CONFLICT (account, holder) DO UPDATE
+        SET seen_at = now(), since = CASE WHEN s.seen_at < now() - $3::interval THEN now() ELSE s.since END
     """
     _LEAVE = """
         DELETE FROM mailer.served
-        WHERE holder = $2 AND account <> ALL ($1::text[]) OR seen_at < now() - $3::interval * 2
+        WHERE holder = $2 AND account <> ALL ($1::text[]) OR seen_at < now() - $3::interval
     """
 
     # from one account to the next by the index, however many mails wait for each
@@ -273,23 +277,26 @@ class QueueStore:
                     ORDER BY o.account LIMIT 1)
             FROM waiting w WHERE w.account IS NOT NULL)
         UPDATE mailer.outbound SET account = $1
-        WHERE state IN ('queued', 'deferred', 'unknown') AND created_at < now() - $2::interval
+        WHERE state IN ('queued', 'deferred', 'unknown') AND created_at < now() - $3::interval
           AND account = ANY (ARRAY(
               SELECT account FROM waiting WHERE account <> $1 AND NOT EXISTS (
-                  SELECT FROM mailer.served s WHERE s.account = waiting.account AND s.seen_at > now() - $2::interval)))
+                  SELECT FROM mailer.served s WHERE s.account = waiting.account AND s.seen_at > now() - $4::interval)))
+          AND EXISTS (SELECT FROM mailer.served
+                      WHERE account = $1 AND holder = $2 AND since < now() - $3::interval)
     """
 
     async def serve(self, accounts: Sequence[str]) -> None:
-        """Says that this process has lanes for these outbound accounts, and no others."""
+        """Says that this process serves these outbound accounts, and no others."""
         async with self._session() as connection:
-            await connection.execute(self._SERVE, list(accounts), self.holder)
-            await connection.execute(self._LEAVE, list(accounts), self.holder, REROUTE_AFTER)
+            await connection.execute(self._SERVE, list(accounts), self.holder, REROUTE_AFTER)
+            await connection.execute(self._LEAVE, list(accounts), self.holder, SERVED_FOR)
 
     async def reroute(self, default: str) -> None:
-        """Mails that wait for an outbound account which no running mailer has served for a while go by the default
-        one. A mailer that still reads an old desk must not take those of a new account."""
+        """Mails that wait for an outbound account which no mailer serves go by the default one, once this process has
+        seen that for a while. A mailer that still reads an old desk must not take those of a new account, nor one that
+        is up again before the others."""
         async with self._session() as connection:
-            await connection.execute(self._REROUTE, default, REROUTE_AFTER)
+            await connection.execute(self._REROUTE, default, self.holder, REROUTE_AFTER, SERVED_FOR)
 
     _OLDEST = """
         SELECT min(created_at) FROM mailer.outbound WHERE state IN ('queued', 'sending', 'deferred', 'unknown')

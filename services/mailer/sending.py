@@ -76,14 +76,17 @@ class Sending:
         ledger = asyncio.create_task(self._ledger.run(), name="ledger")
         try:
             # before the first claim: what this instance seems to be sending is what it was killed with
-            while not stop.is_set() and not await self._care(own=True):
+            desk = self.desk.current.desk
+            while not stop.is_set() and not await self._care(desk, own=True):
                 self.last_progress = monotonic()
                 await _within(stop, self.pace.poll)
             while not stop.is_set():
-                self._align(self.desk.current.desk)
+                self._align(desk)
                 self._watch_tasks(ledger)
                 await _within(stop, min(CARE_SECONDS, self.pace.poll * 5))
-                await self._care(own=False)
+                new = self.desk.current.desk
+                if await self._care(new, own=False):
+                    desk = new  # its accounts are said to be served before a lane claims their mail
                 self.last_progress = monotonic()
             for _, lane in self._lanes.values():
                 lane.end()
@@ -96,9 +99,7 @@ class Sending:
 
     def _align(self, desk: Desk) -> None:
         """Lanes as the desk has them now. A changed account gets a new one; the old one ends with what it has."""
-        wanted = dict(desk.outbound)
-        name, account = desk.outbound_for("")
-        wanted.setdefault(name, account)
+        wanted = _accounts(desk)
         for gone in [name for name, (outbound, _) in self._lanes.items() if wanted.get(name) != outbound]:
             self._lanes.pop(gone)[1].end()
         for name, outbound in wanted.items():
@@ -110,14 +111,13 @@ class Sending:
                 self._all_lanes = [lane, *(each for each in self._all_lanes if each.held or not each.stop.is_set())]
                 self._tasks.add(asyncio.create_task(lane.run(), name=f"lane-{name}"))
 
-    async def _care(self, *, own: bool) -> bool:
+    async def _care(self, desk: Desk, *, own: bool) -> bool:
         """Takes back what nobody sends any more, and says how old the queue is. False: the database is away."""
         try:
             await self.store.take_back(own=own, held=[mail for lane in self._all_lanes for mail in lane.held])
-            default, _ = self.desk.current.desk.outbound_for("")
-            if self._lanes:
-                await self.store.serve(list(self._lanes))
-            if self._lanes and default != _NONE:  # without a way out they wait for the administrator
+            default, _ = desk.outbound_for("")
+            await self.store.serve(list(_accounts(desk)))
+            if default != _NONE:  # without a way out they wait for the administrator
                 await self.store.reroute(default)
             oldest = await self.store.oldest()
             metrics.smtp_queue_oldest.set(oldest.timestamp() if oldest else 0)
@@ -140,6 +140,11 @@ class Sending:
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.discard(task)
             task.result()
+
+
+def _accounts(desk: Desk) -> dict[str, Outbound]:
+    name, account = desk.outbound_for("")
+    return {**desk.outbound, name: account}
 
 
 def _helo(desk: Desk, account: str) -> str:

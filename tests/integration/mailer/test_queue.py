@@ -46,10 +46,10 @@ async def test_mails_are_born_claimed_once_the_account_works(world: Make) -> Non
         async with found.running(Watched(found.pool, found.holder)):
             await queue(found, "first@kunde.example")
             await until(lambda: is_state(found, "first@kunde.example", "sent"))
-            await until(lambda: not found.lane()._more)
+            await until(lambda: not found.lane()._more and not found.lane().held)
             claimed = Watched.claims
-            await queue(found, *[f"k{n}@kunde.example" for n in range(8)], first=2)
-            await until(lambda: len(script.mails) == 9)
+            await queue(found, *[f"k{n}@kunde.example" for n in range(6)], first=2)
+            await until(lambda: len(script.mails) == 7)
             assert Watched.claims == claimed, "nothing was left to be claimed from the table"
 
             async def all_sent() -> bool:
@@ -157,6 +157,31 @@ async def test_days_of_a_fault_of_the_account_use_up_no_days_of_the_mail(world: 
     assert timedelta(days=3) <= mail.age < timedelta(days=3, minutes=5)
 
 
+async def test_mail_leaves_through_another_account_only_when_nobody_serves_its_own(world: Make) -> None:
+    found = await world({"novo": NOWHERE["padrao"]}, holder="mailer-new")
+    old = QueueStore(found.pool, "mailer-old")
+    await queue(found, "a@kunde.example")
+
+    async def after(minutes: int) -> str:
+        for _ in range(minutes):
+            await found.later(minutes=1)
+            await old.serve(["padrao"])
+        await old.reroute("padrao")
+        return str((await found.row("a@kunde.example"))["account"])
+
+    await found.pool.execute("UPDATE mailer.outbound SET created_at = now() - interval '1 day'")
+    await old.serve(["padrao"])
+    assert await after(0) == "novo", "a mailer that is up before the others waits for them"
+    await found.store.serve(["novo"])
+    assert await after(3) == "novo"
+    assert await after(9) == "novo", "a slow machine says late that it serves it"
+    await found.later(minutes=5)
+    await old.serve(["padrao"])
+    assert await after(0) == "novo", "the other was away too: what it saw before counts no more"
+    assert await after(1) == "novo"
+    assert await after(2) == "padrao"
+
+
 async def test_only_old_windows_are_purged(world: Make) -> None:
     found = await world(NOWHERE)
     await found.pool.execute(
@@ -210,7 +235,7 @@ def _statements(world: World) -> Sequence[tuple[str, str, Sequence[object]]]:
     quarter = timedelta(minutes=15)
     return [
         ("claim", store._CLAIM_DUE, ("padrao", "mailer-0", 16, quarter)),
-        ("reroute", store._REROUTE, ("padrao", timedelta(minutes=2))),
+        ("reroute", store._REROUTE, ("padrao", "mailer-0", timedelta(minutes=2), quarter)),
         ("take back", store._TAKE_BACK, ("mailer-0", [], quarter, 20)),
         ("oldest", store._OLDEST, ()),
         ("failed", store._FAILED, ()),
@@ -219,6 +244,7 @@ def _statements(world: World) -> Sequence[tuple[str, str, Sequence[object]]]:
 
 async def test_no_statement_of_the_sending_reads_the_table(full: World) -> None:
     await full.store.serve(["padrao", "outro"])
+    await full.later(minutes=3)
     read = {name: await buffers(full, statement, *given) for name, statement, given in _statements(full)}
     assert max(read.values()) < 500, read
 

@@ -180,7 +180,9 @@ class World:
         """As if what stands in the database had happened so long before."""
         by = timedelta(minutes=minutes)
         await self.pool.execute("UPDATE mailer.outbound SET created_at = created_at - $1::interval", by)
-        await self.pool.execute("UPDATE mailer.served SET seen_at = seen_at - $1::interval", by)
+        await self.pool.execute(
+            "UPDATE mailer.served SET seen_at = seen_at - $1::interval, since = since - $1::interval", by
+        )
 
     def lane(self) -> Lane:
         assert self.sending is not None
