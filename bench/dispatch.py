@@ -2,8 +2,7 @@
 
     .venv/bin/python -m bench.dispatch [MAILS]
 
-The mix of `bench/path.py`: 60 % plain text of 3 KB, 30 % alternative of 15 KB, 10 % with a 100-KB attachment.
-Prints microseconds of CPU a mail, and of the parse alone.
+The mix is that of every measurement (`bench/mails.py`). Prints microseconds of CPU a mail, and of the parse alone.
 """
 
 import hashlib
@@ -12,11 +11,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.mails import mix
 from services.dispatcher.decide import Setting, dispatch
 from shared.desk.load import load_desk
 from shared.events import Origin, ReceivedMail
 from shared.mime import parse
-from tests.e2e.mails import alternative, plain, with_attachment
 
 DESK = Path(__file__).resolve().parents[1] / "examples" / "desk.yaml"
 ARRIVED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -27,24 +26,17 @@ def received(raw: bytes, uid: int) -> ReceivedMail:
     return ReceivedMail("caixa", "INBOX", 1, str(uid), len(raw), digest, ARRIVED, Origin.LIVE, raw)
 
 
-def mix(count: int) -> list[bytes]:
-    text = "\r\n".join(["palavras que um cliente escreve quando a impressora outra vez nao responde "] * 42)
-    made = []
-    for n in range(count):
-        to, sender, message_id, subject = "suporte@empresa.example", f"c{n}@kunde.example", f"<{n}@kunde.example>", "Oi"
-        if n % 10 < 6:
-            made.append(plain(sender, to, message_id, subject, text=text))
-        elif n % 10 < 9:
-            made.append(alternative(sender, to, message_id, subject, lines=180))
-        else:
-            made.append(with_attachment(sender, to, message_id, subject))
-    return [b"Return-Path: <c@kunde.example>\r\n" + sent.raw for sent in made]
+def raws(count: int) -> list[bytes]:
+    return [
+        b"Return-Path: <c@kunde.example>\r\n" + sent.raw
+        for sent in mix(count, "suporte@empresa.example", "kunde.example", 0)
+    ]
 
 
 def main(count: int) -> None:
     loaded = load_desk(DESK)
     setting = Setting(loaded.desk, loaded.sha256, [b"k" * 32])
-    mails = [received(raw, n) for n, raw in enumerate(mix(count))]
+    mails = [received(raw, n) for n, raw in enumerate(raws(count))]
     for mail in mails[:20]:
         dispatch(mail, "", setting)
     began = time.process_time()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench.dispatch import mix
+from bench.dispatch import raws
 from services.dispatcher.cost import dear
 from shared.mime import parse
 from shared.mime.content_key import content_key
@@ -59,7 +59,7 @@ OTHERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("raw", [*OTHERS.values(), *mix(10)], ids=[*OTHERS, *map(str, range(10))])
+@pytest.mark.parametrize("raw", [*OTHERS.values(), *raws(10)], ids=[*OTHERS, *map(str, range(10))])
 def test_what_is_read_in_the_loop_does_not_hold_it(raw: bytes) -> None:
     began = time.process_time()
     judged = dear(raw)
@@ -69,7 +69,7 @@ def test_what_is_read_in_the_loop_does_not_hold_it(raw: bytes) -> None:
     assert time.process_time() - began < 0.2
 
 
-@pytest.mark.parametrize("raw", mix(10), ids=map(str, range(10)))
+@pytest.mark.parametrize("raw", raws(10), ids=map(str, range(10)))
 def test_an_ordinary_mail_needs_no_process_of_its_own(raw: bytes) -> None:
     assert not dear(raw)
 

@@ -1,0 +1,77 @@
+"""What a mail costs, as a ratio to zlib over the same bytes in the same minute: slow machines slow both alike.
+
+The best of several rounds each. A limit stands a quarter above what was measured; whoever makes something cheaper
+lowers it.
+"""
+
+import time
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from bench.dispatch import DESK, raws, received
+from bench.mailer import DESK as MAILER_DESK
+from bench.mailer import DESKTOP, fact
+from services.dispatcher.decide import Setting, dispatch
+from services.mailer.letters import write_answer
+from services.mailer.recipients import answer_for
+from shared import message_ids
+from shared.desk.load import load_desk
+from shared.mime import parse
+
+MAILS = raws(50)
+ROUNDS = 8
+
+
+def compressing() -> None:
+    for raw in MAILS:
+        zlib.compress(raw, 6)
+
+
+def parsing() -> None:
+    for raw in MAILS:
+        parse(raw)
+
+
+def deciding() -> Callable[[], None]:
+    loaded = load_desk(DESK)
+    setting = Setting(loaded.desk, loaded.sha256, [b"k" * 32])
+    mails = [received(raw, n) for n, raw in enumerate(MAILS)]
+
+    def decide() -> None:
+        for mail in mails:
+            dispatch(mail, "x", setting)
+
+    return decide
+
+
+def answering() -> Callable[[], None]:
+    facts = [fact(n) for n in range(len(MAILS))]
+    drafts = [answer_for(each, MAILER_DESK) for each in facts]
+    keys = [message_ids.key_of(str(n)) for n in range(len(MAILS))]
+
+    def answer() -> None:
+        for each, draft, key in zip(facts, drafts, keys, strict=True):
+            write_answer(each, draft, "c@kunde.example", key, DESKTOP)
+
+    return answer
+
+
+def spent(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize(
+    ("work", "most"),
+    [(lambda: parsing, 2.0), (deciding, 5.9), (answering, 1.05)],
+    ids=["parsing", "deciding", "answering"],
+)
+def test_a_mail_costs_no_more_than_it_did(work: Callable[[], Callable[[], None]], most: float) -> None:
+    made = work()
+    made()
+    pairs = [(spent(made), spent(compressing)) for _ in range(ROUNDS)]
+    ratio = min(ours for ours, _ in pairs) / min(reference for _, reference in pairs)
+    assert ratio < most, f"{ratio:.2f} times zlib over the same mails, at most {most}"
