@@ -52,7 +52,7 @@ class Dovecot:
         folder.mkdir(parents=True, exist_ok=True)
         server = cls(folder, HOST, *(list(ports) or free_ports(4)))
         (folder / "mail").mkdir(exist_ok=True)
-        (folder / "users").touch()
+        (folder / "users").mkdir(exist_ok=True)
         shutil.copyfile(certificates.server, folder / "server.pem")
         owner = _owner()
         config = folder / "dovecot.conf"
@@ -76,9 +76,9 @@ class Dovecot:
         return server
 
     def make_mailbox(self, address: str, password: str = "") -> None:
-        """An account; its password is its address unless another is given."""
-        with (self.folder / "users").open("a") as users:
-            users.write(f"{address}:{{PLAIN}}{password or address}\n")
+        """An account; its password is its address unless another is given. A file of its own, because Dovecot looks at
+        a file once a second: an account added to one that was just read would be refused."""
+        (self.folder / "users" / address).write_text(f"{address}:{{PLAIN}}{password or address}\n")
 
     def maildir(self, address: str, folder: str = "INBOX") -> Path:
         """Where a mailbox's mail lies; `folder` as Dovecot names it on disk (modified UTF-7)."""
@@ -143,7 +143,7 @@ namespace inbox {{
 }}
 passdb {{
   driver = passwd-file
-  args = scheme=plain username_format=%u {folder}/users
+  args = scheme=plain username_format=%u {folder}/users/%u
 }}
 userdb {{
   driver = static
@@ -151,6 +151,9 @@ userdb {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =

@@ -94,7 +94,7 @@ async def test_every_step_is_named_and_nothing_is_changed(on_dovecot: OnDovecot,
     steps = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [step["step"] for step in steps] == [
         "secret", "resolve", "connect", "TLS", "log in", "capabilities", "folder",
-    ]  # fmt: skip
+    ], steps  # fmt: skip
     found = {step["step"]: step["found"] for step in steps}
     assert found["folder"] == "INBOX holds 2 mails"
     assert ("days left" in found["TLS"]) is (account_type != "imap")

@@ -45,3 +45,18 @@ async def test_mail_that_is_put_is_read_over_every_port() -> None:
                 assert pop.stat()[0] == 3
                 pop.quit()
             assert server.left(BOX) == 3
+
+
+@pytest.mark.skipif(bool(dovecot.not_run()), reason=dovecot.not_run())
+async def test_an_account_can_log_in_as_soon_as_it_is_made() -> None:
+    with tempfile.TemporaryDirectory(prefix="dc") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        async with Supervisor(folder) as supervisor:
+            server = await dovecot.Dovecot.start(supervisor, folder / "d", certificates.ensure(folder / "tls"))
+            for address in ("um@demo.test", "dois@demo.test", "tres@demo.test"):  # within a second
+                server.make_mailbox(address)
+                pop = poplib.POP3(server.host, server.pop3)
+                pop.user(address)
+                pop.pass_(address)
+                pop.quit()
