@@ -54,6 +54,7 @@ async def create_pool(dsn: str, service: str, *, size: int = 4, role: bool = Tru
         command_timeout=COMMAND_SECONDS,
         timeout=10.0,
         init=_prepare,
+        reset=_nothing_to_reset,
         server_settings={
             "application_name": f"carteiro-{service}",
             "lock_timeout": "2s",
@@ -84,6 +85,10 @@ async def create_pool_within(dsn: str, service: str, seconds: float, *, size: in
 async def _prepare(connection: Connection) -> None:
     # in binary form, or COPY could not carry it: a version byte, then the text (src/backend/utils/adt/jsonb.c)
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_jsonb, decoder=_value, format="binary")
+
+
+async def _nothing_to_reset(_: Connection) -> None:
+    """A round trip less a transaction: locks and settings of ours end with the transaction, nothing listens."""
 
 
 def _jsonb(value: Any) -> bytes:

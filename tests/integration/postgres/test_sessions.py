@@ -9,7 +9,7 @@ import pytest
 
 from shared.clock import monotonic
 from shared.migrations import MigrationError
-from shared.postgres import Pool, PostgresUnreachable, create_pool, create_pool_within
+from shared.postgres import Pool, PostgresUnreachable, create_pool, create_pool_within, transaction
 from shared.process import Misconfigured, Process
 from shared.settings import Settings
 from tests.servers import Servers
@@ -57,6 +57,22 @@ async def test_a_session_whose_host_died_silently_ends_in_half_a_minute(pool: Po
     asked = "SELECT sum(setting::int) FROM pg_settings WHERE name IN ('tcp_keepalives_idle', 'tcp_keepalives_interval')"
     assert await pool.fetchval(asked) == 15
     assert await pool.fetchval("SHOW tcp_keepalives_count") == "4"
+
+
+async def test_a_session_given_back_is_asked_nothing(pool: Pool, database: str) -> None:
+    """Two round trips a transaction would be three."""
+    async with transaction(pool) as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+    other = await asyncpg.connect(database)
+    last = await other.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", pid)
+    await other.close()
+    assert last == "COMMIT;"
+
+
+async def test_a_session_given_back_inside_a_transaction_begins_anew(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("BEGIN; SET LOCAL lock_timeout = '9s'")
+    assert await pool.fetchval("SHOW lock_timeout") == "2s"
 
 
 async def test_a_session_has_the_rights_of_its_service_alone(pool: Pool) -> None:
