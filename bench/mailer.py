@@ -9,6 +9,7 @@ import contextlib
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,7 +88,9 @@ async def handing_over(port: int, count: int, *, pipelining: bool) -> float:
     raw = write_answer(fact(1), answer_for(fact(1), DESK), "c@kunde.example", message_ids.key_of("1"), DESKTOP).raw
 
     async def worker() -> None:
-        transport = SmtpTransport(smtp_server(outbound, None, None, "bench.example"))
+        transport = SmtpTransport(
+            replace(smtp_server(outbound, None, None, "bench.example"), mails_per_connection=count + 1)
+        )
         await transport.deliver("", "c@kunde.example", raw, boottime() + 300)
         transport._pipelining = pipelining  # noqa: SLF001  # as if the server did not offer it
         for _ in range(count // CONNECTIONS):

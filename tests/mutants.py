@@ -137,7 +137,10 @@ def tried(mutation: Mutation, folder: Path, environment: Mapping[str, str]) -> O
         state, detail = "broken", str(error)
     finally:
         _write(path, original)
-    outcome = Outcome(mutation.name, mutation.file, state, round(monotonic() - started, 1), detail)
+    return Outcome(mutation.name, mutation.file, state, round(monotonic() - started, 1), detail)
+
+
+def said(outcome: Outcome) -> Outcome:
     print(f"{outcome.state:9} {outcome.seconds:6.1f} s  {outcome.name}: {outcome.detail[:100]}", flush=True)
     return outcome
 
@@ -150,7 +153,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def all_tried(chosen: Sequence[Mutation], jobs: int, environment: Mapping[str, str]) -> list[Outcome]:
-    """With `jobs` copies at once. The tests must pass without a mutation: else a failure says nothing."""
+    """With `jobs` copies at once. The tests must pass without a mutation: else a failure says nothing. They are run
+    together first; where one fails, each mutation's own before it."""
     if not chosen:
         return []
     with ExitStack() as copies, ThreadPoolExecutor(jobs) as pool:
@@ -161,17 +165,20 @@ def all_tried(chosen: Sequence[Mutation], jobs: int, environment: Mapping[str, s
         def with_a_copy(mutation: Mutation) -> Outcome:
             folder = free.get()
             try:
-                return tried(mutation, folder, environment)
+                if doubted:
+                    state, detail = run_tests(folder, mutation.tests, environment)
+                    if state != "survived":
+                        return said(Outcome(mutation.name, mutation.file, "broken", 0.0, f"without it: {detail}"))
+                return said(tried(mutation, folder, environment))
             finally:
                 free.put(folder)
 
         folder = free.get()
         state, detail = run_tests(folder, sorted({test for m in chosen for test in m.tests}), environment)
         free.put(folder)
-        if state != "survived":
-            why = f"without a mutation: {detail}"
-            print(f"broken    {why}")
-            return [Outcome(m.name, m.file, "broken", 0.0, why) for m in chosen]
+        doubted = state != "survived"
+        if doubted:
+            print(f"without a mutation {state}: {detail}", flush=True)
         return list(pool.map(with_a_copy, chosen))
 
 
