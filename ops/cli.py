@@ -214,9 +214,15 @@ def deadletters_replay(ids: tuple[int, ...], again: bool) -> None:
     _finish(lambda: replay(ids, again=again))
 
 
+def _words(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("expected a reason in words: it is all that a later reader has")
+    return value.strip()
+
+
 @deadletters.command("discard")
 @_ids
-@click.option("--why", required=True, help="Kept with the decision.")
+@click.option("--why", required=True, callback=_words, help="Kept with the decision.")
 def deadletters_discard(ids: tuple[int, ...], why: str) -> None:
     """Decide that nothing will come of these records. They stay readable."""
     from ops.deadletters import discard  # noqa: PLC0415

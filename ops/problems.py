@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ops.advice import advice
+from shared.kafka.admin import Difference
 from shared.kafka.groups import GroupState
 from shared.topics import BY_NAME
 
@@ -36,19 +37,25 @@ class Stored:
     outbox: Row = field(default_factory=lambda: {"pending": 0, "oldest": None, "led": True, "to_come": 0})
     letters: Sequence[Row] = ()
     gaps: Sequence[Row] = ()
+    lacks: Sequence[str] = ()
+    """Migrations that this version needs."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """None: that server could not be reached."""
+    """None: that server could not be reached. `topics`: how they differ from their declaration; `elsewhere`: other
+    prefixes under which this Kafka has topics of Carteiro; `desk`: what is wrong with the file, a line each."""
 
     stored: Stored | None
     groups: Sequence[GroupState] | None
+    topics: Sequence[Difference] = ()
+    elsewhere: Sequence[str] = ()
+    desk: Sequence[str] = ()
 
 
 def problems(facts: Facts, now: datetime) -> list[Problem]:
     """In the order of a mail's way; empty when all is well."""
-    found: list[Problem] = []
+    found = [*_desk(facts.desk), *_schema(facts.stored), *_topics(facts.topics, facts.elsewhere)]
     if facts.stored is not None:
         found += [problem for row in facts.stored.accounts for problem in _account(row, now)]
     found += [problem for group in facts.groups or () for problem in _group(group, now)]
@@ -59,6 +66,42 @@ def problems(facts: Facts, now: datetime) -> list[Problem]:
         found += [_letters(row, now) for row in facts.stored.letters]
         found += [_gap(row, now) for row in facts.stored.gaps]
     return found
+
+
+def _desk(findings: Sequence[str]) -> Iterator[Problem]:
+    if findings:
+        more = f" (and {len(findings) - 1} more: `carteiro desk check`)" if len(findings) > 1 else ""
+        sentence = f"refused: {findings[0]}{more}. What runs goes on with the last good one, and does not start anew"
+        yield Problem("desk", sentence, "CarteiroDeskReloadFailed")
+
+
+def _schema(stored: Stored | None) -> Iterator[Problem]:
+    if stored is not None and stored.lacks:
+        yield Problem("schema", f"lacks {', '.join(stored.lacks)}: run `carteiro migrate`", "CarteiroMetricsAbsent")
+
+
+def _topics(differences: Sequence[Difference], elsewhere: Sequence[str]) -> Iterator[Problem]:
+    """One sentence where none is there: then it is the prefix, or nobody has made them."""
+    missing = [each for each in differences if each.setting == "missing"]
+    if len(missing) == len(BY_NAME):
+        hint = (
+            f"; there are some under {' and '.join(map(repr, elsewhere))}: is CARTEIRO_PREFIX right?"
+            if elsewhere
+            else ""
+        )
+        sentence = f"none is there, {missing[0].topic} for one: run `carteiro topics apply`{hint}"
+        yield Problem("topics", sentence, "CarteiroMetricsAbsent")
+        return
+    for each in differences:
+        if each.setting == "missing":
+            sentence = "is missing: run `carteiro topics apply`"
+        elif each.setting == "replicas":
+            sentence = (
+                f"has {each.found} replicas, CARTEIRO_KAFKA_REPLICAS wants {each.expected}: reassign its partitions"
+            )
+        else:
+            sentence = f"{each.setting} is {each.found}, expected {each.expected}: run `carteiro topics apply`"
+        yield Problem(f"topic {each.topic}", sentence, "CarteiroMetricsAbsent")
 
 
 def _account(row: Row, now: datetime) -> Iterator[Problem]:

@@ -4,22 +4,31 @@ import asyncio
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from ops import accounts
 from ops.database import connected
 from ops.problems import Facts, Problem, Row, Stored, problems, service_of
 from ops.show import lines, one_line, printable, say
+from ops.stages import stages
+from services.fetcher.brake import reason as brake_reason
 from services.mailer import queries as mailer
 from services.ticketing import queries as ticketing
 from shared.clock import now
-from shared.kafka.admin import KafkaUnreachable
+from shared.desk.findings import DeskError
+from shared.desk.load import load_desk
+from shared.kafka.admin import Difference, KafkaUnreachable, differences, prefixes
 from shared.kafka.groups import GroupState, group_states
+from shared.migrations import available, standing_on
 from shared.postgres import PostgresUnreachable
 from shared.process import UNREACHABLE
 from shared.settings import Settings
+from shared.topics import BY_NAME
 
 SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "stage": ("a mail's way", ("stage", "waiting", "oldest")),
+    "brake": ("the brake", ("on", "why")),
     "account": ("accounts", ("account", "state", "last_success", "holder", "error_text")),
     "reader": ("readers", ("service", "topic", "unread", "oldest", "readers")),
     "queue": ("tickets", ("queue", "state", "tickets", "changed_at")),
@@ -34,8 +43,9 @@ SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
 async def status(*, as_json: bool) -> int:
     """0 all is well, 1 something needs somebody, 69 a server cannot be reached (the rest is shown)."""
     facts, unreachable = await _look(Settings())
-    found = problems(facts, now())
-    rows = list(_rows(facts))
+    moment = now()
+    found = problems(facts, moment)
+    rows = [*(("stage", row) for row in stages(facts, moment)), *_brake(facts, moment), *_rows(facts)]
     say(_json(rows, found) if as_json else _screen(rows, found, complete=not unreachable))
     for error in unreachable:
         print(error, file=sys.stderr)
@@ -49,16 +59,37 @@ async def _look(settings: Settings) -> tuple[Facts, list[Exception]]:
     unreachable: list[Exception] = []
     stored: Stored | None = None
     groups: Sequence[GroupState] | None = None
-    asked = asyncio.create_task(group_states(settings.kafka, settings.prefix))
+    wrong: Sequence[Difference] = ()
+    elsewhere: Sequence[str] = ()
+    asked = asyncio.create_task(_kafka(settings))
     try:
         stored = await _stored(settings)
     except PostgresUnreachable as error:
         unreachable.append(error)
+    except BaseException:
+        asked.cancel()
+        raise
     try:
-        groups = await asked
+        groups, wrong, elsewhere = await asked
     except KafkaUnreachable as error:
         unreachable.append(error)
-    return Facts(stored, groups), unreachable
+    return Facts(stored, groups, wrong, elsewhere, _desk(settings)), unreachable
+
+
+async def _kafka(settings: Settings) -> tuple[Sequence[GroupState], Sequence[Difference], Sequence[str]]:
+    groups = await group_states(settings.kafka, settings.prefix)
+    wrong = await differences(settings.kafka, settings.prefix, settings.kafka_replicas, list(BY_NAME))
+    others = set(await prefixes(settings.kafka)) - {settings.prefix} if wrong else set()
+    return groups, wrong, sorted(others)
+
+
+def _desk(settings: Settings) -> list[str]:
+    """What is wrong with the desk as it is now: what runs has refused it, and what starts will."""
+    try:
+        load_desk(settings.desk)
+    except DeskError as error:
+        return [str(finding) for finding in error.findings]
+    return []
 
 
 async def _stored(settings: Settings) -> Stored:
@@ -71,7 +102,15 @@ async def _stored(settings: Settings) -> Stored:
             outbox=await ticketing.outbox(connection),
             letters=await ticketing.open_letters(connection),
             gaps=[*await ticketing.gaps(connection), *await mailer.gaps(connection)],
+            lacks=[str(each) for each in (await standing_on(connection, available())).pending("pre")],
         )
+
+
+def _brake(facts: Facts, moment: datetime) -> Iterator[tuple[str, Row]]:
+    """As the fetchers decide it."""
+    if facts.groups is not None:
+        why = brake_reason(facts.groups, moment)
+        yield "brake", {"on": bool(why), "why": why}
 
 
 def _rows(facts: Facts) -> Iterator[tuple[str, Row]]:

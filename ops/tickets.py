@@ -1,5 +1,6 @@
 """`carteiro ticket`: tickets as a list, and one with its conversation, its history and what was sent."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,25 +9,37 @@ from ops.database import connected
 from ops.show import ago, lines, one_line, printable, say
 from services.mailer import queries as mailer
 from services.ticketing import queries as ticketing
+from services.ticketing.policy import STATE_TYPES
 from shared.settings import Settings
 
+WRONG_USAGE = 2
 COLUMNS = ("number", "queue", "state", "title", "customer_user", "articles", "changed_at")
 
 
 async def list_tickets(queue: str | None, state: str | None, limit: int, *, as_json: bool) -> int:
-    """The tickets that changed last. Raises PostgresUnreachable."""
+    """The tickets that changed last; 2 for a state that is none. Raises PostgresUnreachable."""
+    if state is not None and state not in STATE_TYPES:
+        print(f"no state is called {printable(state)}; there are: {', '.join(STATE_TYPES)}", file=sys.stderr)
+        return WRONG_USAGE
     async with connected(Settings()) as connection:
         rows = await ticketing.tickets(connection, queue, state, limit)
     say(lines(rows, COLUMNS, as_json=as_json, empty="no tickets"))
     return 0
 
 
-async def show_ticket(number: str, *, as_json: bool) -> int:
+def number_of(written: str) -> str:
+    """The number in what people copy from a subject: `Ticket#N`, `[Ticket#N]`, `Ticket# N`."""
+    found = re.search(r"([0-9]+)[\s\])]*$", written)
+    return found.group(1) if found else written.strip()
+
+
+async def show_ticket(written: str, *, as_json: bool) -> int:
     """1 when there is no ticket of this number. Raises PostgresUnreachable."""
+    number = number_of(written)
     async with connected(Settings()) as connection:
         ticket = await ticketing.ticket(connection, number)
         if ticket is None:
-            print(f"no ticket has the number {number}", file=sys.stderr)
+            print(f"no ticket has the number {printable(number)}", file=sys.stderr)
             return 1
         ticket_id = int(ticket["ticket_id"])
         ticket |= {

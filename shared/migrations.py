@@ -140,7 +140,7 @@ async def standing(dsn: str, migrations: Sequence[Migration] | None = None) -> S
     """Needs no rights to change. Raises MigrationError, or what asyncpg does when the server is away."""
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
-        return await _standing(connection, available() if migrations is None else migrations)
+        return await standing_on(connection, available() if migrations is None else migrations)
     finally:
         await connection.close()
 
@@ -177,7 +177,7 @@ async def migrate(
         await _alone(connection, deadline)
         await _patient(lambda: _prepare(connection), "the migrations' table and roles", deadline)
         migrations = available() if migrations is None else migrations
-        todo = (await _standing(connection, migrations)).pending(phase)
+        todo = (await standing_on(connection, migrations)).pending(phase)
         for migration in todo:
             await _apply(connection, migration, deadline)
         return todo
@@ -185,7 +185,10 @@ async def migrate(
         await connection.close()
 
 
-async def _standing(connection: "Connection", migrations: Sequence[Migration]) -> Standing:
+async def standing_on(
+    connection: "Connection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", migrations: Sequence[Migration]
+) -> Standing:
+    """As `standing`, on a connection that is open."""
     if not await connection.fetchval("SELECT to_regclass('public.carteiro_migrations') IS NOT NULL"):
         return compared(migrations, [])
     rows = await connection.fetch(

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from shared.topics import BY_NAME, GROUPS, TOPICS, Topic
+from shared.topics import BY_NAME, GROUPS, RECEIVED, TOPICS, Topic
 
 _UNREACHABLE = (KafkaError, OSError, TimeoutError)
 
@@ -121,28 +121,48 @@ async def _correct(
 
 async def differences(bootstrap: str, prefix: str, replicas: int, names: Sequence[str]) -> list[Difference]:
     """How the topics differ from their declaration; more partitions than declared are fine. Raises KafkaUnreachable."""
-    result: list[Difference] = []
     async with admin(bootstrap) as client:
-        found = await _described(client, [prefix + name for name in names])
-        for name in names:
-            topic = BY_NAME[name]
-            described = found.get(prefix + name)
-            if described is None:
-                result.append(Difference(prefix + name, "missing", "", ""))
-                continue
-            partitions = described["partitions"]
-            if len(partitions) < topic.partitions:
-                result.append(Difference(prefix + name, "partitions", str(topic.partitions), str(len(partitions))))
-            have = min((len(p["replicas"]) for p in partitions), default=0)
-            if have < replicas:
-                result.append(Difference(prefix + name, "replicas", str(replicas), str(have)))
-            current = await _settings(client, prefix + name)
-            result += [
-                Difference(prefix + name, key, value, current.get(key, ("unset", False))[0])
-                for key, value in topic.settings(replicas).items()
-                if current.get(key, ("unset", False))[0] != value
+        try:
+            found = await _described(client, [prefix + name for name in names])
+            return [
+                difference
+                for name in names
+                for difference in await _differing(
+                    client, BY_NAME[name], prefix + name, found.get(prefix + name), replicas
+                )
             ]
-    return result
+        except _UNREACHABLE as error:
+            raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+
+
+async def _differing(
+    client: AIOKafkaAdminClient, topic: Topic, name: str, described: dict[str, Any] | None, replicas: int
+) -> list[Difference]:
+    if described is None:
+        return [Difference(name, "missing", "", "")]
+    result = []
+    partitions = described["partitions"]
+    if len(partitions) < topic.partitions:
+        result.append(Difference(name, "partitions", str(topic.partitions), str(len(partitions))))
+    have = min((len(p["replicas"]) for p in partitions), default=0)
+    if have < replicas:
+        result.append(Difference(name, "replicas", str(replicas), str(have)))
+    current = await _settings(client, name)
+    return result + [
+        Difference(name, key, value, current.get(key, ("unset", False))[0])
+        for key, value in topic.settings(replicas).items()
+        if current.get(key, ("unset", False))[0] != value
+    ]
+
+
+async def prefixes(bootstrap: str) -> list[str]:
+    """The prefixes under which this broker has topics of Carteiro. Raises KafkaUnreachable."""
+    async with admin(bootstrap) as client:
+        try:
+            names = [str(topic["topic"]) for topic in await client.describe_topics()]
+        except _UNREACHABLE as error:
+            raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+    return sorted(name.removesuffix(RECEIVED) for name in names if name.endswith(RECEIVED))
 
 
 async def group_lags(bootstrap: str, prefix: str) -> list[Lag]:

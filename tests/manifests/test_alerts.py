@@ -21,6 +21,7 @@ POLL = "carteiro_account_last_poll_timestamp_seconds"
 OUTBOX = "carteiro_outbox_oldest_pending_timestamp_seconds"
 WAITING = "carteiro_consumer_waiting_timestamp_seconds"
 OUTBOUND = "carteiro_smtp_queue_oldest_timestamp_seconds"
+RELOADED = "carteiro_desk_last_reload_successful"
 CONFIGURED = "carteiro_accounts_configured"
 PROGRESS = {f'carteiro_consumer_last_progress_timestamp_seconds{{group="{group}"}}': "1" for group in GROUPS}
 THREE_GROUPS = dict(list(PROGRESS.items())[1:])
@@ -100,6 +101,15 @@ CASES = [
         {},
         "No mail is taken in: what is on Kafka has waited half its retention unread",
     ),
+    Case(
+        "CarteiroDeskReloadFailed",
+        {of(RELOADED, pod="fetcher-0"): "1", of(RELOADED, pod="mailer-0"): "0"},
+        4,
+        5,
+        {},
+        "The last change of the desk was refused: the one before is in use",
+    ),
+    Case("CarteiroDeskReloadFailed", {of(RELOADED, pod="fetcher-0"): "1"}, 90, None, {}, ""),
     Case(
         "CarteiroDeadLettersPresent",
         {of("carteiro_dead_letters_pending", topic="mail.received.v1", pod="ticketing-0"): "0 1 1"},

@@ -27,6 +27,7 @@ class Operator:
         """`changes`: settings that differ, e.g. `kafka="127.0.0.1:1"`."""
         settings = {
             "kafka": self.kafka,
+            "kafka_replicas": "1",
             "postgres": self.postgres,
             "prefix": self.prefix,
             "objects": (self.folder / "objects").as_uri(),

@@ -43,7 +43,7 @@ async def test_a_ticket_is_listed_and_shown_with_its_conversation(
     assert [(sent["state"], sent["reason"]) for sent in shown["deliveries"]] == [("suppressed", "loop")]
     assert shown["deliveries"][0]["delivery_id"] == "1"
 
-    page = (await operator.run("ticket", "show", row["number"])).stdout
+    page = (await operator.run("ticket", "show", f"[Ticket#{row['number']}]")).stdout
     assert "Text of m2" in page
     assert "suppressed" in page
     assert "\x1b" not in page, "a stranger's mail reached the terminal"
@@ -82,6 +82,44 @@ async def test_status_shows_what_nobody_reads_and_what_waits_to_be_sent(operator
     said = await operator.run("status")
     assert said.returncode == 1
     assert "nobody reads, 2 records wait on ticket.events.v1: is mailer running?" in said.stdout
+
+
+async def test_status_asks_what_should_be_there_and_compares(operator: Operator, anything: Pool) -> None:
+    """Topics under another prefix, one with other settings, a desk that is refused, a schema that is behind."""
+    right = {row["about"]: row["sentence"] for row in await operator.rows("status") if row["section"] == "problem"}
+    assert not right.keys() & {"desk", "schema", "topics"}
+
+    wrong = operator.folder / "wrong.yaml"
+    wrong.write_text("queues: 7\n")
+    await anything.execute("DELETE FROM public.carteiro_migrations WHERE service = 'mailer' AND number = 5")
+    changes = {"prefix": f"{operator.prefix}other-", "desk": str(wrong)}
+    said = await operator.run("status", **changes)
+    rows = await operator.rows("status", **changes)
+    found = {row["about"]: row["sentence"] for row in rows if row["section"] == "problem"}
+    assert said.returncode == 1
+    assert "run `carteiro topics apply`" in found["topics"]
+    assert f"'{operator.prefix}'" in found["topics"], "the prefix that has topics is named"
+    assert f"{wrong}:1" in found["desk"]
+    assert found["schema"] == "lacks mailer/0005_pre_gaps.sql: run `carteiro migrate`"
+
+    (brake,) = [row for row in rows if row["section"] == "brake"]
+    assert brake["on"] is False
+    assert [row["stage"] for row in rows if row["section"] == "stage"] == ["fetch", "publish", "send"]
+
+
+async def test_status_compares_the_replicas_and_settings_of_the_topics(operator: Operator) -> None:
+    rows = await operator.rows("status", kafka_replicas="3")
+    found = [row["sentence"] for row in rows if row.get("about") == f"topic {operator.prefix}mail.received.v1"]
+    assert any("min.insync.replicas is 1, expected 2: run `carteiro topics apply`" in sentence for sentence in found)
+    assert any("has 1 replicas, CARTEIRO_KAFKA_REPLICAS wants 3" in sentence for sentence in found)
+
+
+async def test_what_is_typed_wrong_is_said(operator: Operator) -> None:
+    state = await operator.run("ticket", "list", "--state", "nwe")
+    assert (state.returncode, state.stdout) == (2, "")
+    assert "no state is called nwe; there are: new, open," in state.stderr
+    why = await operator.run("deadletters", "discard", "1", "--why", "  ")
+    assert (why.returncode, "expected a reason in words" in why.stderr) == (2, True)
 
 
 async def test_without_kafka_status_shows_what_postgres_knows(operator: Operator, pool: Pool) -> None:

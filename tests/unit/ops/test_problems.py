@@ -7,7 +7,9 @@ import pytest
 
 from ops.advice import advice
 from ops.problems import Facts, Stored, problems
+from shared.kafka.admin import Difference
 from shared.kafka.groups import GroupState
+from shared.topics import BY_NAME
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -59,7 +61,54 @@ def gap(reason: str, records: int) -> Stored:
     )
 
 
+ALL_MISSING = [Difference(f"x-{name}", "missing", "", "") for name in BY_NAME]
+ELSEWHERE = "; there are some under '' and 'y-': is CARTEIRO_PREFIX right?"
+GOES_ON = "What runs goes on with the last good one, and does not start anew"
 NEEDS_SOMEBODY = [
+    (
+        Facts(None, None, ALL_MISSING, ["", "y-"]),
+        (
+            "topics",
+            "none is there, x-mail.received.v1 for one: run `carteiro topics apply`" + ELSEWHERE,
+            "CarteiroMetricsAbsent",
+        ),
+    ),
+    (
+        Facts(None, None, ALL_MISSING),
+        ("topics", "none is there, x-mail.received.v1 for one: run `carteiro topics apply`", "CarteiroMetricsAbsent"),
+    ),
+    (
+        Facts(None, None, ALL_MISSING[:1]),
+        ("topic x-mail.received.v1", "is missing: run `carteiro topics apply`", "CarteiroMetricsAbsent"),
+    ),
+    (
+        Facts(None, None, [Difference("mail.received.v1", "partitions", "12", "1")]),
+        (
+            "topic mail.received.v1",
+            "partitions is 1, expected 12: run `carteiro topics apply`",
+            "CarteiroMetricsAbsent",
+        ),
+    ),
+    (
+        Facts(None, None, [Difference("mail.received.v1", "replicas", "3", "1")]),
+        (
+            "topic mail.received.v1",
+            "has 1 replicas, CARTEIRO_KAFKA_REPLICAS wants 3: reassign its partitions",
+            "CarteiroMetricsAbsent",
+        ),
+    ),
+    (
+        Facts(None, None, desk=["desk.yaml:3: queues: mad; expected a map"]),
+        (
+            "desk",
+            "refused: desk.yaml:3: queues: mad; expected a map. " + GOES_ON,
+            "CarteiroDeskReloadFailed",
+        ),
+    ),
+    (
+        Facts(Stored(lacks=["mailer/0005_pre_gaps.sql"]), None),
+        ("schema", "lacks mailer/0005_pre_gaps.sql: run `carteiro migrate`", "CarteiroMetricsAbsent"),
+    ),
     (
         Facts(gap("expired", 40), None),
         (
