@@ -121,7 +121,8 @@ mail_to_response = Histogram(
 )
 smtp_attempts = Counter("carteiro_smtp_attempts", "Deliveries tried, by result.", ["result", "code_class"])
 smtp_queue_oldest = Gauge(
-    "carteiro_smtp_queue_oldest_timestamp_seconds", "When the oldest mail that waits to be sent was queued; 0: none."
+    "carteiro_smtp_queue_oldest_timestamp_seconds",
+    "Since when the mail that waits longest could have been sent: queued then, or due again then; 0: none.",
 )
 autoresponse_suppressed = Counter(
     "carteiro_autoresponse_suppressed", "Automatic answers withheld, by reason.", ["reason"]

@@ -298,14 +298,19 @@ class QueueStore:
         async with self._session() as connection:
             await connection.execute(self._REROUTE, default, self.holder, REROUTE_AFTER, SERVED_FOR)
 
-    _OLDEST = """
-        SELECT min(created_at) FROM mailer.outbound WHERE state IN ('queued', 'sending', 'deferred', 'unknown')
+    # the expression is that of an index; a queued one is due at once, and is given back with a new time whenever our
+    # own account fails: it waits since it was written
+    _OVERDUE = """
+        SELECT min(CASE WHEN state = 'queued' OR deferred_since IS NULL THEN created_at ELSE due_at END)
+        FROM mailer.outbound WHERE state IN ('queued', 'sending', 'deferred', 'unknown')
+          AND CASE WHEN state = 'queued' OR deferred_since IS NULL THEN created_at ELSE due_at END <= now()
     """
 
-    async def oldest(self) -> datetime | None:
-        """When the oldest mail that waits was queued."""
+    async def overdue(self) -> datetime | None:
+        """Since when the mail that waits longest could have been sent. One that its recipient's server postponed is in
+        time until it is due again: a single server must not hide whether the others' mail goes out."""
         async with self._session() as connection:
-            found: datetime | None = await connection.fetchval(self._OLDEST)
+            found: datetime | None = await connection.fetchval(self._OVERDUE)
         return found
 
     _FAILED = """

@@ -119,8 +119,8 @@ class Sending:
             await self.store.serve(list(_accounts(desk)))
             if default != _NONE:  # without a way out they wait for the administrator
                 await self.store.reroute(default)
-            oldest = await self.store.oldest()
-            metrics.smtp_queue_oldest.set(oldest.timestamp() if oldest else 0)
+            overdue = await self.store.overdue()
+            metrics.smtp_queue_oldest.set(overdue.timestamp() if overdue else 0)
             if self.notices is not None:
                 await self.notices.tell()
             metrics.smtp_failed.set(await self.store.failed())

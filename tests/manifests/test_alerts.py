@@ -46,6 +46,10 @@ def of(name: str, **labels: str) -> str:
 
 CAIXA = {"account": "caixa"}
 OLDEST = of(UNFETCHED, account="caixa", pod="fetcher-0")
+LEAD_CHANGES = {
+    of(OUTBOX, pod="ticketing-0"): "1 1 1 1 1 1 1 NaN NaN NaN NaN" + " 1" * 90,
+    of(OUTBOX, pod="ticketing-1"): "NaN NaN NaN NaN NaN NaN NaN NaN 1 1 NaN" + " NaN" * 90,
+}
 CASES = [
     Case(
         "CarteiroAccountUnfetchedMailTooOld",
@@ -146,11 +150,31 @@ CASES = [
     Case(
         "CarteiroOutboxStuck",
         {of(OUTBOX, pod="ticketing-0"): "1", of(OUTBOX, pod="ticketing-1"): "NaN"},
-        10,
-        11,
+        6,
+        7,
         {},
-        "Events of tickets wait for 10m 59s: nobody is answered or notified",
+        "Events of tickets wait for 6m 59s: nobody is answered or notified",
     ),
+    Case(  # the lead changes in minute 7 and again in minute 10: neither silence nor a new beginning
+        "CarteiroOutboxStuck",
+        LEAD_CHANGES,
+        8,
+        9,
+        {},
+        "Events of tickets wait for 8m 59s: nobody is answered or notified",
+    ),
+    Case(  # who led until then says nothing any more
+        "CarteiroOutboxStuck",
+        {
+            of(OUTBOX, pod="ticketing-0"): "1 1 1 NaN NaN" + " NaN" * 95,
+            of(OUTBOX, pod="ticketing-1"): "NaN NaN NaN 0" + " 0" * 96,
+        },
+        90,
+        None,
+        {},
+        "",
+    ),
+    Case("CarteiroOutboxUnled", LEAD_CHANGES, 90, None, {}, ""),
     Case("CarteiroOutboxStuck", {OUTBOX: "0"}, 90, None, {}, ""),
     Case(
         "CarteiroOutboxUnled",

@@ -237,7 +237,7 @@ def _statements(world: World) -> Sequence[tuple[str, str, Sequence[object]]]:
         ("claim", store._CLAIM_DUE, ("padrao", "mailer-0", 16, quarter)),
         ("reroute", store._REROUTE, ("padrao", "mailer-0", timedelta(minutes=2), quarter)),
         ("take back", store._TAKE_BACK, ("mailer-0", [], quarter, 20)),
-        ("oldest", store._OLDEST, ()),
+        ("overdue", store._OVERDUE, ()),
         ("failed", store._FAILED, ()),
     ]
 
@@ -247,6 +247,36 @@ async def test_no_statement_of_the_sending_reads_the_table(full: World) -> None:
     await full.later(minutes=3)
     read = {name: await buffers(full, statement, *given) for name, statement, given in _statements(full)}
     assert max(read.values()) < 500, read
+
+
+_WAITS = """
+INSERT INTO mailer.outbound (id, event_id, rule, recipient, ticket_id, ticket_number, kind, template, state, account,
+                             received_at, created_at, due_at, deferred_since)
+SELECT n, 'e' || n, 'auto_reply', 'a@kunde.example', n, 'T', 'auto_response', 'recebido', $2, 'padrao', now(),
+       now() - $3::interval, now() - $4::interval, CASE WHEN $5 THEN now() - $3::interval END
+FROM unnest($1::int[]) n
+"""
+
+
+async def waited(world: World) -> float | None:
+    """Minutes."""
+    since = await world.store.overdue()
+    moment = await world.pool.fetchval("SELECT now()")
+    return None if since is None else round((moment - since).total_seconds() / 60)
+
+
+async def test_one_server_that_postpones_does_not_make_the_queue_look_stuck(world: Make) -> None:
+    """Nor hides it what does wait: each kind alone, then together."""
+    found = await world(NOWHERE)
+    day, hour, minute = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+    await found.pool.execute(_WAITS, [1], "deferred", 3 * day, -hour, True)
+    assert await waited(found) is None, "postponed, and not due yet"
+    await found.pool.execute(_WAITS, [2], "deferred", 3 * day, 2 * minute, True)
+    assert await waited(found) == 2, "due again for two minutes"
+    await found.pool.execute(_WAITS, [3], "queued", 40 * minute, minute, False)
+    assert await waited(found) == 40, "never tried: given back with a new time by an account that fails"
+    await found.pool.execute(_WAITS, [4], "queued", hour, minute, True)
+    assert await waited(found) == 60, "given back, although it was postponed before"
 
 
 async def test_a_bounce_of_our_mail_makes_it_bounced_and_flags_the_address(world: Make) -> None:

@@ -1,0 +1,2 @@
+-- 0007 took its place
+DROP INDEX mailer.outbound_open;
