@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from ops.commands import COMMANDS, agent
 from ops.desk import desk
 from ops.mail import mail
 
@@ -283,6 +284,9 @@ def _finish(work: Callable[[], Awaitable[int]]) -> None:
         sys.exit(status_of(error))
 
 
+for command in COMMANDS:
+    ticket.add_command(command)
+carteiro.add_command(agent)
 carteiro.add_command(desk)
 carteiro.add_command(mail)
 main = carteiro

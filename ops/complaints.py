@@ -5,6 +5,7 @@ import sys
 import asyncpg
 from pydantic import ValidationError
 
+from services.ticketing.relay_store import NotCompared
 from shared.kafka.admin import KafkaUnreachable
 from shared.kafka.producer import SendFailed
 from shared.kafka.reader import ReadFailed
@@ -21,8 +22,10 @@ _STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (MigrationBusy, TRY_AGAIN),
     (Misconfigured, MISCONFIGURED),
     (MigrationError, MISCONFIGURED),
+    (NotCompared, TRY_AGAIN),
     (asyncpg.InvalidPasswordError, MISCONFIGURED),
     (asyncpg.InvalidCatalogNameError, MISCONFIGURED),
+    (asyncpg.LockNotAvailableError, TRY_AGAIN),
     (asyncpg.PostgresError, FAILED),
 )
 

@@ -62,6 +62,7 @@ def events_page() -> str:
         events.NewTicketPlan,
         events.FollowUpPlan,
         events.TraceStep,
+        events.Change,
     ):
         out.append(f"### {part.__name__}\n\n" + _struct(part))
     return "\n".join(out)

@@ -55,11 +55,12 @@ async def show_ticket(written: str, *, as_json: bool) -> int:
 def _page(ticket: dict[str, Any]) -> Iterator[str]:
     yield f"Ticket {ticket['number']}: {printable(ticket['title'])}"
     yield f"  {ticket['state']} in {ticket['queue']}, priority {ticket['priority']}, {ticket['lock']}"
+    yield f"  owner {ticket['owner'] or 'nobody'}, responsible {ticket['responsible'] or 'nobody'}"
     yield f"  customer {printable(ticket['customer_user'])}, created {ago(ticket['created_at'])}"
     for article in ticket["conversation"]:
         yield ""
         yield from _article(article)
-    yield from _table("history", ticket["history"], ("created_at", "type", "text"))
+    yield from _table("history", ticket["history"], ("created_at", "type", "text", "agent", "why"))
     sent = ("kind", "rule", "recipient", "state", "reason", "attempts", "smtp_class", "smtp_code", "sent_at")
     yield from _table("deliveries", ticket["deliveries"], sent)
     yield from _table("links", ticket["links"], ("direction", "number", "type", "state", "title"))

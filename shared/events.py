@@ -260,11 +260,12 @@ class MailDispatched(Struct, frozen=True, kw_only=True):
 
 
 class TicketEvent(Struct, frozen=True, kw_only=True):
-    """What all facts about a ticket carry. `sequence` counts the ticket's events from 1. The CloudEvents id comes
-    from the mail that raised the fact: a repeat has the same, also after the database was restored. So has
-    `ticket_key`, which comes from the ticket's first mail: it signs our Message-IDs and is the record's key; empty
-    in facts from before there were keys. `references` are the incoming mail's, oldest first, and its own id last:
-    what an answer continues. No bodies: they stay in the database."""
+    """What all facts about a ticket carry, as it is after the fact. `sequence` counts the ticket's events from 1. The
+    CloudEvents id comes from the mail or the command that raised the fact: a repeat has the same, also after the
+    database was restored. So has `ticket_key`, which comes from the ticket's first mail: it signs our Message-IDs and
+    is the record's key; empty in facts from before there were keys. `owner`, `responsible` and `watchers` are agents'
+    names in the desk. `references` are the incoming mail's, oldest first, and its own id last: what an answer
+    continues. No bodies: they stay in the database."""
 
     TOPIC: ClassVar[str] = "ticket.events.v1"
 
@@ -275,6 +276,13 @@ class TicketEvent(Struct, frozen=True, kw_only=True):
     queue: str
     title: str
     state: str
+    priority: str = "3 normal"
+    lock: str = "unlock"
+    owner: str = ""
+    responsible: str = ""
+    watchers: list[str] = []
+    tags: list[str] = []
+    customer_user: str = ""
     occurred_at: datetime
 
 
@@ -295,7 +303,6 @@ class ArticleFact(TicketEvent, frozen=True, kw_only=True):
     answer: Answer
     bounced: list[BouncedRecipient] = []
     bounce_of: str = ""
-    lock: str = "unlock"
     received_at: datetime
 
 
@@ -339,7 +346,67 @@ class MailOversize(Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
-Fact = TicketCreated | ArticleAdded | FollowUpRejected | MailOversize
+class Change(Struct, frozen=True):
+    """A field of a ticket that is another one: as text, lists joined by commas, "" for none."""
+
+    field: str
+    before: str
+    after: str
+
+
+class CommandFact(TicketEvent, frozen=True, kw_only=True):
+    """What the facts share that somebody's command raised. `agent`: his name in the desk; `why`: his own words."""
+
+    agent: str
+    why: str = ""
+
+
+class TicketUpdated(CommandFact, frozen=True, kw_only=True):
+    """An agent changed a ticket: state, priority, owner, responsible, lock, queue, title, pending_until, watchers,
+    tags, links (`TYPE NUMBER`), or merged_from (the number of a ticket that was merged into it)."""
+
+    TYPE: ClassVar[str] = "ticket-updated"
+    changes: list[Change]
+
+
+class NoteAdded(CommandFact, frozen=True, kw_only=True):
+    """An agent wrote a note. `visible`: for the customer; he is not told."""
+
+    TYPE: ClassVar[str] = "note-added"
+    article_id: str
+    subject: str = ""
+    visible: bool = False
+
+
+class TicketMerged(CommandFact, frozen=True, kw_only=True):
+    """A ticket became part of another one, which has its articles from now on: mail to it goes there."""
+
+    TYPE: ClassVar[str] = "ticket-merged"
+    into_id: str
+    into_key: str
+    into_number: str
+
+
+class TicketSplit(CommandFact, frozen=True, kw_only=True):
+    """An agent made this ticket of an article of another one. `article_id`: the copy that it begins with."""
+
+    TYPE: ClassVar[str] = "ticket-split"
+    article_id: str
+    from_id: str
+    from_key: str
+    from_number: str
+
+
+Fact = (
+    TicketCreated
+    | ArticleAdded
+    | FollowUpRejected
+    | TicketUpdated
+    | NoteAdded
+    | TicketMerged
+    | TicketSplit
+    | MailOversize
+)
 
 
 class DeadLetter(NamedTuple):

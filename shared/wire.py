@@ -6,28 +6,23 @@ the field, never its value.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import get_args
 
 import msgspec
 
 from shared.clock import rfc3339
 from shared.events import (
-    ArticleAdded,
     DeadLetter,
     Fact,
-    FollowUpRejected,
     Headers,
     MailDispatched,
-    MailOversize,
     Origin,
     ReceivedMail,
-    TicketCreated,
     UnknownFact,
 )
 
 MAX_EVENT_BYTES = 512 * 1024
-FACTS: dict[str, type[Fact]] = {
-    f"carteiro.{fact.TYPE}.v1": fact for fact in (TicketCreated, ArticleAdded, FollowUpRejected, MailOversize)
-}
+FACTS: dict[str, type[Fact]] = {f"carteiro.{fact.TYPE}.v1": fact for fact in get_args(Fact)}
 
 _encoder = msgspec.json.Encoder()
 _dispatched_decoder = msgspec.json.Decoder(MailDispatched)

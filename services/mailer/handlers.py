@@ -31,7 +31,7 @@ from shared import metrics
 from shared.clock import boottime, monotonic, now
 from shared.desk.load import LoadedDesk
 from shared.desk.watch import DeskWatch
-from shared.events import ArticleFact, MailOversize, UnknownFact
+from shared.events import ArticleFact, UnknownFact
 from shared.failures import NewerWriter, Permanent
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -178,7 +178,7 @@ def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], Counter
             if of_newer_writer(error):
                 raise NewerWriter("a value of a newer version") from error
             raise Permanent("decode", _field(error)) from error
-        if isinstance(fact, MailOversize):
+        if not isinstance(fact, ArticleFact):
             skipped[fact.TYPE] += 1
         elif not event_id:
             raise Permanent("decode", "ce_id")

@@ -48,9 +48,9 @@ def mail_of(position: int, event: MailDispatched) -> Mail:
     )
 
 
-def longer_key(mail: Mail) -> str:
-    """The key of a ticket whose ordinary one another ticket has."""
-    return key_of("ticket", mail.event_id, characters=LONG_KEY_CHARACTERS)
+def longer_key(event_id: str) -> str:
+    """The key of a ticket whose ordinary one another ticket has. `event_id`: of the fact that says it was made."""
+    return key_of("ticket", event_id, characters=LONG_KEY_CHARACTERS)
 
 
 def id_hash(message_id: str) -> bytes:
@@ -95,8 +95,8 @@ class Claim(NamedTuple):
 
 @dataclass(slots=True)
 class Ticket:
-    """A ticket as the fold sees and changes it; `sequence` is that of its last event, `key` names it in our
-    Message-IDs (empty: made before there were keys)."""
+    """A ticket as the fold, or a command, sees and changes it; `sequence` is that of its last event, `key` names it in
+    our Message-IDs (empty: made before there were keys). `watchers`: agents' names in the desk."""
 
     id: int
     number: str
@@ -118,6 +118,9 @@ class Ticket:
     customer_no: str = ""
     pending_until: datetime | None = None
     dynamic_fields: dict[str, str] = field(default_factory=dict)
+    merged_into: int | None = None
+    watchers: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
 
 
 class Kept(NamedTuple):
@@ -174,12 +177,14 @@ class Participant(NamedTuple):
 
 
 class History(NamedTuple):
-    """A line of a ticket's history; `type` is one of OTRS's words."""
+    """A line of a ticket's history; `type` is one of OTRS's words. `agent`: who did it, and `why`, in his words."""
 
     ticket_id: int
     article_id: int | None
     type: str
     text: str
+    agent: str = ""
+    why: str = ""
 
 
 class Link(NamedTuple):
@@ -190,9 +195,9 @@ class Link(NamedTuple):
 
 class OutgoingFact(NamedTuple):
     """`key` of the record on Kafka: the ticket's, of an oversize mail its transport key. A mail raises one
-    fact, so `event_id` comes from the mail: a database restored from an older copy settles it again under the same
-    id, and whoever has claimed the event does nothing twice. An id counted by the database would then be given to
-    another mail's fact, whose answer would never be sent."""
+    fact, so `event_id` comes from the mail, or from the command and the ticket: a database restored from an older copy
+    settles it again under the same id, and whoever has claimed the event does nothing twice. An id counted by the
+    database would then be given to another mail's fact, whose answer would never be sent."""
 
     event_id: str
     key: str

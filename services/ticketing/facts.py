@@ -1,4 +1,4 @@
-"""The facts that ticketing states about mails, as they travel on `ticket.events.v1`. Pure."""
+"""The facts that ticketing states about mails and tickets, as they travel on `ticket.events.v1`. Pure."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from shared.events import ArticleAdded, Check, FollowUpRejected, MailOversize, T
 # a fact must fit into a Kafka record whatever a stranger wrote: the article has it all
 _MOST_PARTIES = 100
 _MOST_REFERENCES = 50
-_LONGEST_SUBJECT = 998  # RFC 5322 section 2.1.1
+LONGEST_SUBJECT = 998  # RFC 5322 section 2.1.1
 
 
 def created(
@@ -39,7 +39,7 @@ def oversize(mail: Mail) -> MailOversize:
         uid=event.uid,
         size=event.size,
         sender=event.sender,
-        subject=event.subject[:_LONGEST_SUBJECT],
+        subject=event.subject[:LONGEST_SUBJECT],
         received_at=event.received_at,
     )
 
@@ -49,14 +49,7 @@ def _shared(mail: Mail, ticket: Ticket, article_id: int, moment: datetime) -> di
     named = [*event.references, *event.in_reply_to, *([event.message_id] if event.message_id else [])]
     oldest_first = list(dict.fromkeys(reversed(named)))[::-1]
     return {
-        "ticket_id": str(ticket.id),
-        "ticket_key": ticket.key,
-        "number": ticket.number,
-        "sequence": ticket.sequence,
-        "queue": ticket.queue,
-        "title": ticket.title[:_LONGEST_SUBJECT],
-        "state": ticket.state,
-        "occurred_at": moment,
+        **of_ticket(ticket, moment),
         "article_id": str(article_id),
         "account": event.account,
         "origin": event.origin,
@@ -64,12 +57,32 @@ def _shared(mail: Mail, ticket: Ticket, article_id: int, moment: datetime) -> di
         "sender": event.sender,
         "to": event.to[:_MOST_PARTIES],
         "cc": event.cc[:_MOST_PARTIES],
-        "subject": event.subject[:_LONGEST_SUBJECT],
+        "subject": event.subject[:LONGEST_SUBJECT],
         "message_id": event.message_id,
         "references": oldest_first[-_MOST_REFERENCES:],
         "answer": event.answer,
         "bounced": event.classification.bounced[:_MOST_PARTIES],
         "bounce_of": next((each.value for each in event.candidates if each.check is Check.BOUNCE), ""),
-        "lock": ticket.lock,
         "received_at": event.received_at,
+    }
+
+
+def of_ticket(ticket: Ticket, moment: datetime) -> dict[str, Any]:
+    """What every fact says of its ticket."""
+    return {
+        "ticket_id": str(ticket.id),
+        "ticket_key": ticket.key,
+        "number": ticket.number,
+        "sequence": ticket.sequence,
+        "queue": ticket.queue,
+        "title": ticket.title[:LONGEST_SUBJECT],
+        "state": ticket.state,
+        "priority": ticket.priority,
+        "lock": ticket.lock,
+        "owner": ticket.owner,
+        "responsible": ticket.responsible,
+        "watchers": ticket.watchers,
+        "tags": ticket.tags,
+        "customer_user": ticket.customer_user,
+        "occurred_at": moment,
     }

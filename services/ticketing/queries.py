@@ -15,8 +15,11 @@ from shared.postgres import Connection
 Row = dict[str, Any]
 
 _LIST = """
-SELECT t.number, t.id::text AS ticket_id, t.queue, t.state, t.state_type, t.priority, t.lock, t.title,
-       t.customer_user, t.created_at, t.changed_at, t.closed_at,
+SELECT t.number, t.id::text AS ticket_id, t.queue, t.state, t.state_type, t.priority, t.lock, t.owner, t.responsible,
+       t.title, t.customer_user, t.created_at, t.changed_at, t.closed_at, t.pending_until, t.event_sequence AS version,
+       ARRAY(SELECT jsonb_array_elements_text(t.watchers)) AS watchers,
+       ARRAY(SELECT jsonb_array_elements_text(t.tags)) AS tags,
+       (SELECT m.number FROM ticketing.tickets m WHERE m.id = t.merged_into) AS merged_into,
        (SELECT count(*) FROM ticketing.articles a WHERE a.ticket_id = t.id) AS articles
 FROM ticketing.tickets t
 """
@@ -88,7 +91,7 @@ async def conversation(connection: Connection, ticket_id: int) -> list[Row]:
 
 
 _HISTORY = """
-SELECT created_at, type, text, article_id::text AS article_id
+SELECT created_at, type, text, article_id::text AS article_id, agent, why
 FROM ticketing.history WHERE ticket_id = $1 ORDER BY id
 """
 

@@ -18,7 +18,7 @@ from services.ticketing.batch import Kept, id_hash
 from services.ticketing.relay_store import Lead
 from services.ticketing.ticket_numbers import counted
 from shared.desk.model import Ticket
-from shared.events import ArticleFact, TicketCreated, UnknownFact
+from shared.events import ArticleFact, NoteAdded, TicketCreated, TicketSplit, UnknownFact
 from shared.kafka.reader import reading
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -63,19 +63,25 @@ def kept_of(record: Record) -> Kept | None:
         fact = decode_fact(record.header("ce_type"), record.value or b"")
     except (UnknownFact, msgspec.MsgspecError):  # of a newer version, or nobody's: it was no name of ours
         return None
-    if not isinstance(fact, ArticleFact):
-        return None
+    event_id = record.header("ce_id").decode("utf-8", "replace")
+    match fact:
+        case ArticleFact():
+            sender, message = fact.sender.address.lower(), id_hash(fact.message_id) if fact.message_id else b""
+        case TicketSplit() | NoteAdded():  # a lost command does not come again; its ticket's replies do
+            sender, message = fact.customer_user if isinstance(fact, TicketSplit) else "", b""
+        case _:
+            return None
     return Kept(
-        record.header("ce_id").decode("utf-8", "replace"),
-        isinstance(fact, TicketCreated),
+        event_id,
+        isinstance(fact, TicketCreated | TicketSplit),
         fact.ticket_key,
         fact.number,
         int(fact.ticket_id),
         int(fact.article_id),
         fact.queue,
         fact.title,
-        fact.sender.address.lower(),
-        id_hash(fact.message_id) if fact.message_id else b"",
+        sender,
+        message,
     )
 
 

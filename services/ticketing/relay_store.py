@@ -79,6 +79,9 @@ class NotCompared(Transient):
     """No relay leads that has compared this database with the topic: it may have gone back behind what was published,
     and a batch settled now could give a name to another mail."""
 
+    def __init__(self) -> None:
+        super().__init__("no relay of a running ticketing service has compared the database with the topic yet")
+
 
 class Lead(NamedTuple):
     holder: str

@@ -143,7 +143,7 @@ class _Fold:
         self.out.counter += 1
         number = number_of(self._desk.ticket, self._day, self.out.counter)
         taken = self._known.with_key(mail.ticket_key) is not None
-        return next(self._ticket_ids), number, longer_key(mail) if taken else mail.ticket_key
+        return next(self._ticket_ids), number, longer_key(mail.event_id) if taken else mail.ticket_key
 
     def _explain(self, article: Article, way: Fresh, mail: Mail, queue: str) -> None:
         if way.follows is not None:

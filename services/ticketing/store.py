@@ -14,6 +14,7 @@ from services.ticketing import dead_letter_store
 from services.ticketing.batch import Article, Claim, Kept, Mail, Settlement, Snapshot, Sought, Ticket, sought
 from services.ticketing.known import NAMED_BY_SIBLINGS
 from services.ticketing.relay_store import BATCH_LOCK, must_be_compared
+from services.ticketing.ticket_rows import CHANGE, COLUMNS, CREATED, change_row, created_row
 from shared.events import DeadLetter
 from shared.kafka.record import Record
 from shared.kafka.stored_offsets import take_offsets
@@ -46,13 +47,11 @@ SELECT h, ARRAY(SELECT DISTINCT ticket_id FROM ticketing.article_references WHER
                 ORDER BY ticket_id LIMIT 10)
 FROM unnest($1::bytea[]) AS h
 """
-_TICKETS = """
-SELECT id, number, queue, state, state_type, lock, title, event_sequence, priority, customer_user, closed_at,
-       coalesce(key, ''), owner, responsible, type, service, sla, customer_no, pending_until, dynamic_fields
-FROM ticketing.tickets
+_TICKETS = f"""
+SELECT {COLUMNS} FROM ticketing.tickets
 WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) OR key = ANY ($3::text[])
 ORDER BY id FOR NO KEY UPDATE
-"""
+"""  # noqa: S608  # names of columns
 # the newest one that is open: another system may give its numbers anew
 _BY_FIELD = """
 SELECT max(t.id) FROM unnest($1::jsonb[]) AS w (wanted)
@@ -78,19 +77,6 @@ INSERT INTO ticketing.ticket_counter AS c (day, system_id, counter) VALUES ($1, 
 ON CONFLICT (day, system_id) DO UPDATE SET counter = c.counter RETURNING counter
 """
 _COUNT = "UPDATE ticketing.ticket_counter SET counter = $3 WHERE day = $1 AND system_id = $2"
-_CHANGE = """
-UPDATE ticketing.tickets t
-SET state = c.state, state_type = c.state_type, closed_at = c.closed_at, event_sequence = c.event_sequence,
-    queue = c.queue, title = c.title, priority = c.priority, lock = c.lock, owner = c.owner,
-    responsible = c.responsible, type = c.type, service = c.service, sla = c.sla, pending_until = c.pending_until,
-    dynamic_fields = c.dynamic_fields, changed_at = $17
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[],
-            $16::jsonb[])
-     AS c (id, state, state_type, closed_at, event_sequence, queue, title, priority, lock, owner, responsible, type,
-           service, sla, pending_until, dynamic_fields)
-WHERE t.id = c.id
-"""
 # the snapshot holds only those participants that the batch's mails name
 _PARTICIPANT = """
 INSERT INTO ticketing.participants (ticket_id, address, role)
@@ -119,14 +105,13 @@ SET action = excluded.action, reason = excluded.reason, kind = excluded.kind, tr
 """
 # columns in the order of the rows below; what can conflict with nothing is copied, one COPY a table
 _COPIED = {
-    "tickets": "id number queue state state_type priority lock title customer_user created_at changed_at closed_at "
-    "event_sequence key owner responsible type service sla customer_no pending_until dynamic_fields",
+    "tickets": CREATED,
     "articles": "id ticket_id direction sender_type visible kind from_name from_address recipients subject message_id "
     "message_id_hash in_reply_to reference_ids text reply_text html account original transport_key raw_sha256 "
     "received_at created_at",
     "attachments": "article_id position filename content_type size inline content_id",
     "article_references": "message_id_hash article_id ticket_id",
-    "history": "ticket_id article_id type text created_at",
+    "history": "ticket_id article_id type text agent why created_at",
     "inbox": "transport_key raw_sha256 content_key message_id_hash claims_content account queue outcome ticket_id "
     "article_id settled_at",
     "decisions": "transport_key raw_sha256 action reason kind trace desk account folder uid original received_at",
@@ -211,8 +196,8 @@ class Batch:
         if settled.created:
             await self._connection.execute(_COUNT, day, system_id, settled.counter)
         articles = settled.articles
-        await self._copy("tickets", [_ticket(ticket, moment) for ticket in settled.created])
-        await self._write(_CHANGE, [_change(ticket) for _, ticket in sorted(settled.changed.items())], moment)
+        await self._copy("tickets", [created_row(ticket, moment) for ticket in settled.created])
+        await self._write(CHANGE, [change_row(ticket) for _, ticket in sorted(settled.changed.items())], moment)
         await self._copy("articles", [_article(article, moment) for article in articles])
         await self._copy("attachments", [row for article in articles for row in _attachments(article)])
         named = [(each, article.id, article.ticket_id) for article in articles for each in article.mail.named]
@@ -273,54 +258,6 @@ async def batch(pool: Pool) -> AsyncIterator[Batch]:
 def _addresses(mails: Sequence[Mail]) -> list[str]:
     """Only a sender's part in a conversation is asked for; who else is in it, the insert finds out."""
     return list({mail.sender for mail in mails if mail.sender})
-
-
-def _ticket(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:
-    return (
-        ticket.id,
-        ticket.number,
-        ticket.queue,
-        ticket.state,
-        ticket.state_type,
-        ticket.priority,
-        ticket.lock,
-        ticket.title,
-        ticket.customer_user,
-        moment,
-        moment,
-        ticket.closed_at,
-        ticket.sequence,
-        ticket.key,
-        ticket.owner,
-        ticket.responsible,
-        ticket.type,
-        ticket.service,
-        ticket.sla,
-        ticket.customer_no,
-        ticket.pending_until,
-        ticket.dynamic_fields,
-    )
-
-
-def _change(ticket: Ticket) -> tuple[Any, ...]:
-    return (
-        ticket.id,
-        ticket.state,
-        ticket.state_type,
-        ticket.closed_at,
-        ticket.sequence,
-        ticket.queue,
-        ticket.title,
-        ticket.priority,
-        ticket.lock,
-        ticket.owner,
-        ticket.responsible,
-        ticket.type,
-        ticket.service,
-        ticket.sla,
-        ticket.pending_until,
-        ticket.dynamic_fields,
-    )
 
 
 def _article(article: Article, moment: datetime) -> tuple[Any, ...]:

@@ -59,7 +59,8 @@ async def test_a_role_reaches_no_other_services_tables(
 
 
 @pytest.mark.parametrize(
-    ("reader", "view"), [("mailer", "ticketing.mail_facts_v1"), ("ticketing", "mailer.deliveries_v1")]
+    ("reader", "view"),
+    [("mailer", "ticketing.mail_facts_v1"), ("mailer", "ticketing.absences_v1"), ("ticketing", "mailer.deliveries_v1")],
 )
 async def test_a_published_view_is_read_and_not_written(
     administrator: "asyncpg.Connection[asyncpg.Record]", reader: str, view: str

@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 
 from services.ticketing.batch import Kept, Settlement, Snapshot, mail_of
+from services.ticketing.commands import AddNote, Given, Quoted, Split
 from services.ticketing.recall import counters, kept_of
 from shared.desk.model import Desk, Queue, SystemAddress
 from shared.desk.model import Ticket as TicketNumbers
@@ -14,6 +15,7 @@ from shared.kafka.record import Record
 from shared.topics import EVENTS
 from shared.wire import cloud_headers, encode_fact
 from tests.unit.ticketing.mails import ANA, BRUNO, MALLORY, dispatched
+from tests.unit.ticketing.test_deciding import decided, ticket
 from tests.unit.ticketing.test_settle import existing, settled, words
 
 DESK = Desk(
@@ -186,3 +188,18 @@ def events(mails: Sequence[MailDispatched]) -> list[str]:
 
 def test_an_events_id_is_the_same_whatever_was_settled_before() -> None:
     assert events(CONVERSATION) == [each.event_id for each in settled(CONVERSATION).facts]
+
+
+def test_what_lost_commands_had_named_is_known() -> None:
+    article = Quoted(5, "Invoice", BRUNO, "customer")
+    split = Given(ticket(), article=article, article_id=77, ticket_id=30, number="N30", key="abaof63qq2")
+    made, _ = decided(Split(5), split).facts
+    (note,) = decided(AddNote("Called back."), Given(ticket(), article_id=78)).facts
+    names = published(Settlement(facts=[made, note]))
+    assert [(each.created, each.number, each.ticket_id, each.article_id, each.sender) for each in names] == [
+        (True, "N30", 30, 77, BRUNO),
+        (False, "1", 1, 78, ""),
+    ]
+    reply = dispatched("r", BRUNO, candidates=[Candidate(Check.SUBJECT_NUMBER, "N30")])
+    out = settled([reply], Snapshot(kept=names))
+    assert [(each.number, each.id, each.key) for each in out.created] == [("N30", 30, "abaof63qq2")]
