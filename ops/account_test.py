@@ -88,6 +88,8 @@ def _for_people(step: Step) -> str:
 
 
 async def _incoming(name: str, account: Account, settings: Settings) -> AsyncIterator[Step]:
+    if account.password is None:
+        raise _Failed("secret", "log-in with OAuth2 is not there yet")
     try:
         password = read_secret(settings.secrets, account.password.secret).get_secret_value()
     except SecretError as error:

@@ -50,6 +50,23 @@ resync_silenced = Counter(
     "carteiro_account_resync_silenced", "Unknown mails of one resync beyond the limit, taken in silently.", ["account"]
 )
 
+# fetcher and mailer: log-in with OAuth2
+oauth_token_expires = Gauge(
+    "carteiro_oauth_token_expires_timestamp_seconds",
+    "When the access token in hand expires; the next is asked for before, when there is something to do with it.",
+    ["account", "protocol"],
+)
+oauth_refresh_token_expires = Gauge(
+    "carteiro_oauth_refresh_token_expires_timestamp_seconds",
+    "When the refresh token expires unless it is used before; only where the provider says so.",
+    ["account", "protocol"],
+)
+oauth_refused = Gauge(
+    "carteiro_oauth_grant_refused",
+    "1: the provider gives out no access token until somebody acts.",
+    ["account", "protocol"],
+)
+
 # every consumer
 processed = Counter(
     "carteiro_messages_processed",

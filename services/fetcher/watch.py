@@ -164,6 +164,8 @@ class Watch:
         return await enter(self._account, self._password(), self._around.trust, Drops(self._store, self._lease))
 
     def _password(self) -> str:
+        if self._account.password is None:
+            raise SecretMissing("log-in with OAuth2 is not there yet")
         try:
             return read_secret(self._around.secrets, self._account.password.secret).get_secret_value()
         except SecretError as error:

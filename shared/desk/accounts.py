@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from shared.desk.oauth import OAuth2
 from shared.desk.part import Part, Secret
 from shared.desk.values import Interval, Line, Size, StartFrom
 
@@ -25,7 +26,14 @@ def _after(data: dict[str, Any]) -> After:
 class Account(Part):
     """A mailbox that is watched."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["dispatch"]}, {"required": ["queue"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"oneOf": [{"required": ["dispatch"]}, {"required": ["queue"]}]},
+                {"oneOf": [{"required": ["password"]}, {"required": ["oauth2"]}]},
+            ]
+        }
+    )
 
     type: AccountType = Field(
         title="Type",
@@ -36,7 +44,10 @@ class Account(Part):
         ge=1, le=65535, default_factory=_port, description="Port of the mail server; by default that of the type."
     )
     user: Line = Field(title="Username", description="Name to log in with.")
-    password: Secret = Field(title="Password", description="The secret that holds the password.")
+    password: Secret | None = Field(None, title="Password", description="The secret that holds the password.")
+    oauth2: OAuth2 | None = Field(
+        None, title="Authentication type", description="Log-in with OAuth2; stands instead of `password`."
+    )
     tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
     folder: Line = Field("INBOX", title="IMAP Folder", description="Folder that is watched (IMAP only).")
     folders: tuple[Line, ...] = Field(

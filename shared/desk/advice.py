@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from shared.desk.controls import control
 from shared.desk.findings import Complaint, Loc, suggest
 from shared.desk.model import SHIPPED_ADDRESS, Account, Desk, Outbound
-
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+from shared.desk.values import LOOPBACK
 
 
 def warnings(desk: Desk, replicas: int | None = None) -> list[Complaint]:
@@ -82,11 +81,11 @@ def _unprotected(desk: Desk) -> Iterator[Complaint]:
                 "the server's certificate is not verified",
                 "anybody on the way can read the password",
             )
-        plain = account.type in {"imap", "pop3", "smtp"} and account.password
-        if plain and account.host not in _LOOPBACK:
+        sent = "password" if account.password else "access token" if account.oauth2 else ""
+        if account.type in {"imap", "pop3", "smtp"} and sent and account.host not in LOOPBACK:
             yield Complaint(
                 (*loc, "type"),
-                f"{account.type} sends the password in clear",
+                f"{account.type} sends the {sent} in clear",
                 f"{account.type}s and {account.type}tls protect it",
             )
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from shared.desk.controls import FOLLOW_UP, INTERNAL, NEW, control, known, shown
 from shared.desk.findings import Complaint, Loc, suggest
 from shared.desk.model import IMPLICIT_QUEUE, Account, Desk, Outbound
+from shared.desk.oauth import log_in_mistakes
 from shared.desk.values import normal_address
 
 _SMTP = {"smtp", "smtps", "smtptls"}
@@ -94,8 +95,9 @@ def _queue_references(desk: Desk) -> Iterator[tuple[Loc, str | None]]:
 
 def _account_fields(desk: Desk) -> Iterator[Complaint]:
     for name, account in desk.accounts.items():
-        for field, found, wanted in (*_account_mistakes(account), *_folder_mistakes(account)):
-            yield Complaint(("accounts", name, *([field] if field else [])), found, wanted)
+        log_in = log_in_mistakes(account.password, account.oauth2)
+        for field, found, wanted in (*_account_mistakes(account), *_folder_mistakes(account), *log_in):
+            yield Complaint(("accounts", name, *(field.split(".") if field else [])), found, wanted)
 
 
 def _account_mistakes(account: Account) -> Iterator[tuple[str, str, str]]:
@@ -146,7 +148,7 @@ def _same_mailbox(desk: Desk) -> Iterator[Complaint]:
 def _outbound_fields(desk: Desk) -> Iterator[Complaint]:
     for name, account in desk.outbound.items():
         for field, found, wanted in _outbound_mistakes(account):
-            yield Complaint(("outbound", name, field), found, wanted)
+            yield Complaint(("outbound", name, *field.split(".")), found, wanted)
 
 
 def _outbound_mistakes(account: Outbound) -> Iterator[tuple[str, str, str]]:
@@ -155,7 +157,7 @@ def _outbound_mistakes(account: Outbound) -> Iterator[tuple[str, str, str]]:
     if account.type in _SMTP:
         yield from _smtp_mistakes(account)
         return
-    for field in ("host", "port", "user", "password", "tls_verify", "helo"):
+    for field in ("host", "port", "user", "password", "oauth2", "tls_verify", "helo"):
         if field in account.model_fields_set:
             yield field, f"a field of SMTP beside {account.type}", "expected nothing here"
 
@@ -167,10 +169,11 @@ def _smtp_mistakes(account: Outbound) -> Iterator[tuple[str, str, str]]:
         yield "helo", "no full name of a host", "expected a name such as mail.company.example, or [192.0.2.1]"
     if account.port == 0:
         yield "port", "0", "expected a number from 1 to 65535"
-    if account.user and not account.password:
-        yield "password", "missing beside user", "expected {secret: NAME}"
-    if account.password and not account.user:
-        yield "user", "missing beside password", "expected the name to log in with"
+    if account.user:
+        yield from log_in_mistakes(account.password, account.oauth2)
+    elif account.password or account.oauth2:
+        beside = "password" if account.password else "oauth2"
+        yield "user", f"missing beside {beside}", "expected the name to log in with"
 
 
 def _two_defaults(desk: Desk) -> Iterator[Complaint]:

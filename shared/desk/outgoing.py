@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from shared.desk.oauth import OAuth2
 from shared.desk.part import Language, Part, Secret
 from shared.desk.values import Address, Line, TextFile
 
@@ -40,6 +41,11 @@ class Outbound(Part):
     user: Line | None = Field(None, title="SendmailModule::AuthUser", description="Name to log in with.")
     password: Secret | None = Field(
         None, title="SendmailModule::AuthPassword", description="The secret that holds the password."
+    )
+    oauth2: OAuth2 | None = Field(
+        None,
+        title="SendmailModule::AuthenticationType",
+        description="Log-in with OAuth2; stands instead of `password`.",
     )
     tls_verify: bool = Field(True, description="Whether the server's certificate is verified.")
     command: Line = Field(

@@ -12,6 +12,7 @@ from shared.desk.model import Desk
 from shared.desk.values import EXPECTED
 
 _SECRET = "{secret: NAME}; passwords never stand in this file"  # noqa: S105  # a sentence
+_HOLD_SECRETS = {"password", "client_secret", "refresh_token", "service_account"}
 _FIXED = {
     "string_type": "a text (a number, true or false in quotes)",
     "int_type": "a whole number",
@@ -45,9 +46,10 @@ def _complaint(detail: ErrorDetails) -> Complaint:
         return Complaint(loc[:-1], "a key that cannot stand here", f"expected {_expectation(detail)}")
     if detail["type"] == "missing":
         return Complaint(loc, "missing", f"expected {_described(loc)}")
-    if detail["type"] == "extra_forbidden" and "password" in loc:
+    hidden = [at for at, step in enumerate(loc) if step in _HOLD_SECRETS]
+    if detail["type"] == "extra_forbidden" and hidden:
         # `password: {hunter2}` is YAML for a key of that name: not shown either.
-        return Complaint(loc[: loc.index("password") + 1], "not a secret's name", f"expected {_SECRET}")
+        return Complaint(loc[: hidden[0] + 1], "not a secret's name", f"expected {_SECRET}")
     if detail["type"] == "extra_forbidden":
         part = part_at(loc[:-1])
         known = part.model_fields if part else ()
@@ -57,7 +59,7 @@ def _complaint(detail: ErrorDetails) -> Complaint:
 
 def _expectation(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    if "password" in detail["loc"][-2:]:
+    if _HOLD_SECRETS & set(detail["loc"][-2:]):
         return _SECRET
     if kind == EXPECTED:
         return detail["msg"]
@@ -92,7 +94,7 @@ def _shown(value: object, loc: Loc) -> str:
         return "a mapping"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "a list"
-    if "password" in loc or "secret" in loc:
+    if "secret" in loc or _HOLD_SECRETS & set(loc):
         return "a text that is not shown"
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}...{text[-1]}"

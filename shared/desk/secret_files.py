@@ -6,7 +6,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from shared.desk.findings import Complaint, Loc
-from shared.desk.model import Desk, Secret
+from shared.desk.model import Account, Desk, Outbound
+
+OAUTH_KEYS = "oauth_keys"
+"""The secret whose keys seal what the database keeps of log-ins; one a line, the newest first."""
 
 _MAX_BYTES = 64 * 1024
 
@@ -40,18 +43,25 @@ def read_secret(folder: Path | None, name: str) -> SecretStr:
 
 
 def missing_secrets(desk: Desk, folder: Path) -> Iterator[Complaint]:
-    """A complaint for every secret that the desk names and the folder does not give."""
-    for loc, secret in _named(desk):
+    """A complaint for every secret that the desk needs and the folder does not give."""
+    for loc, name in _needed(desk):
         try:
-            read_secret(folder, secret.secret)
+            read_secret(folder, name)
         except SecretError as error:
             found, _, expected = str(error).partition("; ")
-            yield Complaint((*loc, "password"), found, expected or "expected a text file")
+            yield Complaint(loc, found, expected or "expected a text file")
 
 
-def _named(desk: Desk) -> Iterator[tuple[Loc, Secret]]:
-    for name, account in desk.accounts.items():
-        yield ("accounts", name), account.password
-    for name, outbound in desk.outbound.items():
-        if outbound.password:
-            yield ("outbound", name), outbound.password
+def _needed(desk: Desk) -> Iterator[tuple[Loc, str]]:
+    servers: list[tuple[str, str, Account | Outbound]] = [
+        *(("accounts", name, account) for name, account in desk.accounts.items()),
+        *(("outbound", name, account) for name, account in desk.outbound.items()),
+    ]
+    for section, name, account in servers:
+        if account.password:
+            yield (section, name, "password"), account.password.secret
+        if account.oauth2:
+            for field, secret in account.oauth2.secrets.items():
+                yield (section, name, "oauth2", field), secret.secret
+            if account.oauth2.refresh_token:
+                yield (section, name, "oauth2"), OAUTH_KEYS

@@ -7,6 +7,7 @@ which fields must not be shown.
 import re
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
@@ -17,6 +18,9 @@ from shared.mime.addresses import domain
 
 EXPECTED = "expected"
 """Type of the errors raised here; their message is the expectation alone."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that nobody stands in the way of."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -106,6 +110,18 @@ def _host(value: str) -> str:
     return domain(value)
 
 
+def _token_url(value: str) -> str:
+    """In the clear only to this machine: client secrets are sent there."""
+    try:
+        parts = urlsplit(value)
+        wrong = not parts.hostname or parts.username or parts.password or parts.fragment or parts.port == 0
+    except ValueError:
+        wrong = True
+    if wrong or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+        raise expected("the https:// address of a token endpoint")
+    return value
+
+
 def _forwarder(value: str) -> str:
     return _address(value) if "@" in value else _host(value)
 
@@ -173,6 +189,7 @@ Fragment = Annotated[str, AfterValidator(_fragment)]
 Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email"})]
 Host = Annotated[str, AfterValidator(_host), WithJsonSchema({"type": "string", "minLength": 1})]
 Forwarder = Annotated[str, AfterValidator(_forwarder), WithJsonSchema({"type": "string", "minLength": 1})]
+TokenUrl = Annotated[str, AfterValidator(_token_url), WithJsonSchema({"type": "string", "format": "uri"})]
 Pattern = Annotated[str, AfterValidator(_pattern), WithJsonSchema({"type": "string", "minLength": 1})]
 HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema({"type": "string", "minLength": 1})]
 SecretName = Annotated[str, _plain_name("the name of a secret")]

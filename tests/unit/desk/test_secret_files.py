@@ -62,3 +62,21 @@ def test_every_password_that_the_desk_names_is_looked_for(tmp_path: Path) -> Non
     )
     found = [complaint.loc for complaint in missing_secrets(desk, tmp_path)]
     assert found == [("accounts", "b", "password"), ("outbound", "o", "password")]
+
+
+def test_every_secret_of_a_log_in_with_oauth2_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "client").write_text("x")
+    oauth2 = {
+        "provider": "microsoft",
+        "tenant": "t",
+        "client_id": "c",
+        "client_secret": {"secret": "client"},
+        "refresh_token": {"secret": "gone"},
+    }
+    account = {"type": "imaps", "host": "h", "user": "u", "dispatch": "by_to", "oauth2": oauth2}
+    found = list(missing_secrets(Desk.model_validate({"accounts": {"a": account}}), tmp_path))
+    assert [complaint.loc for complaint in found] == [
+        ("accounts", "a", "oauth2", "refresh_token"),
+        ("accounts", "a", "oauth2"),  # what is kept of it is sealed
+    ]
+    assert "oauth_keys" in found[1].found

@@ -1,0 +1,7 @@
+"""Log-in with OAuth2: access tokens for mail servers, and how they are shown to them."""
+
+from shared.oauth.grants import GrantRefused, Purpose, TokenUnavailable
+from shared.oauth.sasl import Sasl, bearer
+from shared.oauth.tokens import Tokens, Vault, trust
+
+__all__ = ["GrantRefused", "Purpose", "Sasl", "TokenUnavailable", "Tokens", "Vault", "bearer", "trust"]
