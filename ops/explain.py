@@ -117,7 +117,10 @@ async def _add_tickets(shown: dict[str, Any], event: MailDispatched, connection:
         settled = await settle_now(connection, event, desk)
     except (asyncpg.PostgresError, TimeoutError, OSError):
         return  # another version's schema, or a server that went away: as without it
-    shown["decision"] |= {"action": settled.action, "ticket": settled.ticket, "reason": settled.reason}
+    if settled.action == "new" and not settled.ticket and event.new.refused_by:
+        shown["decision"] |= _refused(event.new.queue, event.new.refused_by)
+    else:
+        shown["decision"] |= {"action": settled.action, "ticket": settled.ticket, "reason": settled.reason}
     shown["trace"] += [_step(step) for step in settled.steps]
 
 
@@ -222,10 +225,17 @@ def _decision(event: MailDispatched, setting: Setting) -> dict[str, str]:
         first = ours[0]
         reason = f"{first.check} names a ticket by {_OURS[first.check]}; without such a ticket: new in {queue}"
         return {"action": "follow_up", "queue": queue, "ticket": first.value, "reason": reason + note}
+    if refused := event.new.refused_by:
+        unless = "; a reply to a ticket would not be" if event.candidates else ""
+        return _refused(queue, refused, unless + note)
     if event.candidates:
         reason = f"unless a ticket carries one of the {len(event.candidates)} messages it names"
         return {"action": "new", "queue": queue, "ticket": "", "reason": reason + note}
     return {"action": "new", "queue": queue, "ticket": "", "reason": "nothing names a ticket"}
+
+
+def _refused(queue: str, name: str, note: str = "") -> dict[str, str]:
+    return {"action": "reject", "queue": queue, "ticket": "", "reason": f"filter {name} refuses new tickets{note}"}
 
 
 def block(shown: dict[str, Any]) -> str:

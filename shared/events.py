@@ -62,6 +62,7 @@ class Check(StrEnum):
     REFERENCES = "references"
     BODY = "body"
     ATTACHMENTS = "attachments"
+    RAW_MAIL = "raw_mail"
     EXTERNAL_NUMBER = "external_number"
 
 
@@ -142,7 +143,8 @@ class Classification(Struct, frozen=True):
 class Candidate(Struct, frozen=True):
     """Evidence of a thread: a ticket number, a ticket's key or a message id, and the check that found it.
 
-    `value` is the ticket number (subject_number, plus_address, body, attachments), the ticket's key
+    `value` is the ticket number (subject_number, plus_address, body, attachments,
+    raw_mail), the ticket's key
     (signed_message_id), a message id with its angle brackets (bounce, in_reply_to, references), or for
     external_number a ticket number that a filter recognised, or `FIELD=NUMBER`: a dynamic field and what it holds.
     `proves_sender`: a signed id of ours, which admits the article whoever sent it.
@@ -288,7 +290,9 @@ class TicketEvent(Struct, frozen=True, kw_only=True):
 
 class ArticleFact(TicketEvent, frozen=True, kw_only=True):
     """What the facts raised by an incoming mail share. Of a bounce: the recipients that it names (`bounced`) and the
-    Message-ID of the mail it is about (`bounce_of`)."""
+    Message-ID of the mail it is about (`bounce_of`). `type` to `dynamic_fields` are the ticket's, empty in facts
+    from before they were told; of dynamic fields the first 50, each value cut at 500 characters. `visible`: for the
+    customer."""
 
     article_id: str
     account: str
@@ -304,6 +308,13 @@ class ArticleFact(TicketEvent, frozen=True, kw_only=True):
     bounced: list[BouncedRecipient] = []
     bounce_of: str = ""
     received_at: datetime
+    type: str = ""
+    service: str = ""
+    sla: str = ""
+    customer_no: str = ""
+    pending_until: datetime | None = None
+    dynamic_fields: dict[str, str] = {}
+    visible: bool = True
 
 
 class TicketCreated(ArticleFact, frozen=True, kw_only=True):
@@ -328,6 +339,14 @@ class FollowUpRejected(ArticleFact, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "follow-up-rejected"
     check: str
+
+
+class MailRefused(ArticleFact, frozen=True, kw_only=True):
+    """A filter refused a mail that would have become a new ticket: there is neither ticket nor article (`ticket_id`
+    and `article_id` are 0, `number` is empty), its sender gets the filter's notice. Key: content key."""
+
+    TYPE: ClassVar[str] = "mail-refused"
+    refused_by: str
 
 
 class MailOversize(Struct, frozen=True, kw_only=True):
@@ -401,6 +420,7 @@ Fact = (
     TicketCreated
     | ArticleAdded
     | FollowUpRejected
+    | MailRefused
     | TicketUpdated
     | NoteAdded
     | TicketMerged

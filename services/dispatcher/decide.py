@@ -74,7 +74,7 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
     external = _external(mail, said, desk)
     recognised = said.controls.get("followup-recognizedticketnumber", "").strip()[:60]
     evidence = candidates(
-        Seen(mail, said.subject, said.text, judged.returned, external, recognised), desk, setting.keys
+        Seen(mail, said.subject, said.text, judged.returned, external, recognised, received.raw), desk, setting.keys
     )
     authentic = verdict(mail, mail.sender.address if mail.sender else "", desk.authserv_ids)
     action, reason = _action(received, said)

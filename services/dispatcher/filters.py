@@ -90,7 +90,7 @@ def filtered(mail: Mail, raw: bytes, account: str, desk: Desk, facts: dict[str, 
     known_account = desk.accounts.get(account)
     trace: list[TraceStep] = []
     controls = dict(_written(mail, raw, known_account, trace))
-    view = _View(mail, facts | {shown(name): value for name, value in controls.items()})
+    view = _View(mail, {shown(name): value for name, value in controls.items()} | facts)
     hits: list[str] = []
     refused = ""
     loop: bool | None = None

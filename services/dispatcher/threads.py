@@ -17,13 +17,14 @@ from shared.subjects import find_numbers, is_number
 
 _MOST = 100
 _TEXT = 64 * 1024
+_RAW = 256 * 1024
 _RECIPIENTS = ("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "resent-to")
 
 
 class Seen(NamedTuple):
     """A mail as the checks see it: subject and text as filters left them, the ids of the mail that a report of its
     delivery is about (`bounces.original_ids`), and numbers of other systems by the dynamic field that holds them;
-    `recognised`: a number of ours that a filter set."""
+    `recognised`: a number of ours that a filter set; `raw`: its bytes as they came."""
 
     mail: Mail
     subject: str
@@ -31,6 +32,7 @@ class Seen(NamedTuple):
     bounced: Sequence[str] = ()
     external: Mapping[str, str] = {}
     recognised: str = ""
+    raw: bytes = b""
 
 
 def candidates(seen: Seen, desk: Desk, keys: Sequence[bytes]) -> list[Candidate]:
@@ -96,6 +98,11 @@ def _attachments(seen: Seen, desk: Desk, _: Sequence[bytes]) -> Iterator[Candida
             yield from (Candidate(Check.ATTACHMENTS, each) for each in find_numbers(text, desk.ticket, most=_TEXT))
 
 
+def _raw(seen: Seen, desk: Desk, _: Sequence[bytes]) -> Iterator[Candidate]:
+    text = seen.raw[:_RAW].decode("latin-1")
+    yield from (Candidate(Check.RAW_MAIL, each) for each in find_numbers(text, desk.ticket, most=_RAW))
+
+
 def _external(seen: Seen, _: Desk, __: Sequence[bytes]) -> Iterator[Candidate]:
     if seen.recognised:
         yield Candidate(Check.EXTERNAL_NUMBER, seen.recognised)
@@ -112,5 +119,6 @@ _CHECKS: dict[str, Callable[[Seen, Desk, Sequence[bytes]], Iterator[Candidate]]]
     "references": _references,
     "body": _body,
     "attachments": _attachments,
+    "raw_mail": _raw,
     "external_number": _external,
 }

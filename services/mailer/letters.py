@@ -14,7 +14,7 @@ from services.mailer.placeholders import render, render_html, values_of, values_
 from services.mailer.recipients import Answer, Notification
 from services.mailer.texts import Text, shipped
 from shared import subjects
-from shared.desk.model import Desk, Mailbox, NotifiedAgent
+from shared.desk.model import Desk, Mailbox, NotifiedAgent, Refusal
 from shared.events import ArticleFact
 from shared.message_ids import STABLE, key_of
 
@@ -48,8 +48,11 @@ def write_answer(fact: ArticleFact, answer: Answer, address: str, delivery: str,
     if answer.response is None or answer.sender is None:
         raise ValueError("an answer without text or sender is suppressed, not written")
     response = answer.response
-    html = desktop.texts.get(response.html, "") if response.html else ""
-    text = Text(response.subject, desktop.texts.get(response.text, ""), html)
+    if isinstance(response, Refusal):
+        text = Text(response.subject, response.text + "\n")
+    else:
+        html = desktop.texts.get(response.html, "") if response.html else ""
+        text = Text(response.subject, desktop.texts.get(response.text, ""), html)
     return _write(fact, None, (answer.sender, Mailbox("", address)), text=text, delivery=delivery, desktop=desktop)
 
 
@@ -109,11 +112,14 @@ def _write(
     stable = _signed(desktop.sign, ticket, STABLE, domain)
     # agents never had the customer's mail: what holds their thread together is the ticket's own reference
     parent = stable if agent else fact.message_id
+    subject = render(text.subject, values)
+    if fact.number:  # a mail that was refused has none
+        subject = subjects.build(subject, fact.number, desk.ticket, action="new")
     raw = compose(
         Letter(
             sender=sender,
             recipient=recipient,
-            subject=subjects.build(render(text.subject, values), fact.number, desk.ticket, action="new"),
+            subject=subject,
             text=render(text.body, values),
             html=render_html(text.html, values) if text.html else "",
             message_id=message_id,

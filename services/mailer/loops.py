@@ -154,8 +154,10 @@ def _windows_of_answer(fact: ArticleFact, address: str, desk: Desk, now: datetim
     limits = desk.limits
     found: list[_Limited] = [
         (Window(f"address {address}", day), desk.max_answers(address), Reason.DAILY_LIMIT),
-        (Window(f"ticket {fact.ticket_id}", hour), limits.answers_per_ticket or None, Reason.TICKET_LIMIT),
     ]
+    if fact.number:  # what was refused has no ticket
+        window = Window(f"ticket {fact.ticket_id}", hour)
+        found.append((window, limits.answers_per_ticket or None, Reason.TICKET_LIMIT))
     if not fact.answer.verified:
         domain = address.rpartition("@")[2]
         found += [

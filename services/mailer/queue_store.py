@@ -321,7 +321,7 @@ class QueueStore:
         UPDATE mailer.outbound o SET told_at = now()
         FROM (SELECT id FROM mailer.outbound
               WHERE state = 'failed' AND failed_at > now() - interval '1 day' AND told_at IS NULL
-                AND kind = 'auto_response' AND message_id <> ''
+                AND kind = 'auto_response' AND message_id <> '' AND ticket_id > 0
               ORDER BY failed_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED) f
         WHERE o.id = f.id
         RETURNING o.event_id, o.recipient, o.ticket_id, o.ticket_number, o.sender, o.message_id,

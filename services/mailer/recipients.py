@@ -6,12 +6,12 @@ A fact in, a list out; whether an answer is then withheld is `loops`. Nobody is 
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import idna
 
-from shared.desk.model import AutoResponse, AutoResponseType, Desk, Mailbox, NotifiedAgent
-from shared.events import ArticleFact, FollowUpRejected, Kind, Origin, TicketCreated
+from shared.desk.model import AutoResponse, AutoResponseType, Desk, Mailbox, NotifiedAgent, Refusal
+from shared.events import ArticleFact, FollowUpRejected, Kind, MailRefused, Origin, TicketCreated
 
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
@@ -31,12 +31,13 @@ class Occasion(StrEnum):
 
 
 class Answer(NamedTuple):
-    """The automatic answer a fact asks for. `recipient`: as the dispatcher gave it, empty when it withheld one."""
+    """The automatic answer a fact asks for, or the notice of a filter that refused the mail (`name`: of either).
+    `recipient`: as the dispatcher gave it, empty when it withheld one."""
 
-    rule: AutoResponseType
+    rule: AutoResponseType | Literal["refusal"]
     recipient: str
     name: str
-    response: AutoResponse | None
+    response: AutoResponse | Refusal | None
     sender: Mailbox | None
 
 
@@ -53,10 +54,15 @@ def queue_of(fact: ArticleFact, desk: Desk) -> str:
 
 def answer_for(fact: ArticleFact, desk: Desk) -> Answer:
     """The answer that the fact asks for, whether its queue has one or not."""
-    rule = _rule(fact)
     queue = queue_of(fact, desk)
+    sender = _ascii_sender(desk.sender_of_queue(queue))
+    if isinstance(fact, MailRefused):
+        refuses = desk.filters.get(fact.refused_by)
+        notice = refuses.refuse if refuses else None
+        return Answer("refusal", fact.answer.address, fact.refused_by if notice else "", notice, sender)
+    rule = _rule(fact)
     name, response = desk.auto_response(queue, rule) or ("", None)
-    return Answer(rule, fact.answer.address, name, response, _ascii_sender(desk.sender_of_queue(queue)))
+    return Answer(rule, fact.answer.address, name, response, sender)
 
 
 def _rule(fact: ArticleFact) -> AutoResponseType:
@@ -72,10 +78,10 @@ def _rule(fact: ArticleFact) -> AutoResponseType:
 
 
 def notifications_for(fact: ArticleFact, desk: Desk) -> list[Notification]:
-    """The agents who are told. Silent: backfill, loops, mail from an address of ours, and bounces, which may be those
-    of notifications. Other automatic mail is told, but not to the agent it comes from: his absence note would answer
-    the notification, and be notified, for ever."""
-    if fact.origin is Origin.BACKFILL or fact.kind in (Kind.LOOP, Kind.BOUNCE):
+    """The agents who are told. Silent: what was refused, backfill, loops, mail from an address of ours, and bounces,
+    which may be those of notifications. Other automatic mail is told, but not to the agent it comes from: his absence
+    note would answer the notification, and be notified, for ever."""
+    if isinstance(fact, MailRefused) or fact.origin is Origin.BACKFILL or fact.kind in (Kind.LOOP, Kind.BOUNCE):
         return []
     author = fact.sender.address.lower()
     if author in desk.own_addresses:

@@ -9,7 +9,7 @@ from shared.events import Check, Fact, MailDispatched
 from shared.message_ids import LONG_KEY_CHARACTERS, key_of
 
 _MOST_NAMED = 100
-_NUMBERS = (Check.SUBJECT_NUMBER, Check.PLUS_ADDRESS, Check.BODY, Check.ATTACHMENTS)
+_NUMBERS = (Check.SUBJECT_NUMBER, Check.PLUS_ADDRESS, Check.BODY, Check.ATTACHMENTS, Check.RAW_MAIL)
 
 
 class Mail(NamedTuple):
@@ -145,15 +145,16 @@ class Snapshot:
     """What the database knows that concerns a batch, read under the batch's lock.
 
     `carriers` and `namers`: hash of a Message-ID -> the tickets whose articles carry, or name it, at most
-    ten. `ticket_ids`, `article_ids`: reserved ids, one each for every mail. `counter`:
-    the day's last ticket number. `kept`: what was published of these mails and of the tickets that they name;
-    `articles`: those of their articles' ids that exist.
+    ten; `hidden`: those of the carriers' tickets whose customer cannot see the article. `ticket_ids`,
+    `article_ids`: reserved ids, one each for every mail. `counter`: the day's last ticket number. `kept`: what was
+    published of these mails and of the tickets that they name; `articles`: those of their articles' ids that exist.
     """
 
     claims: list[Claim] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
     carriers: dict[bytes, frozenset[int]] = field(default_factory=dict)
     namers: dict[bytes, frozenset[int]] = field(default_factory=dict)
+    hidden: dict[bytes, frozenset[int]] = field(default_factory=dict)
     participants: dict[int, frozenset[str]] = field(default_factory=dict)
     ticket_ids: list[int] = field(default_factory=list)
     article_ids: list[int] = field(default_factory=list)
@@ -194,10 +195,11 @@ class Link(NamedTuple):
 
 
 class OutgoingFact(NamedTuple):
-    """`key` of the record on Kafka: the ticket's, of an oversize mail its transport key. A mail raises one
-    fact, so `event_id` comes from the mail, or from the command and the ticket: a database restored from an older copy
-    settles it again under the same id, and whoever has claimed the event does nothing twice. An id counted by the
-    database would then be given to another mail's fact, whose answer would never be sent."""
+    """`key` of the record on Kafka: the ticket's, of an oversize mail its transport key, of a refused one its content
+    key. A mail raises one fact, so `event_id` comes from the mail, or from the command and the ticket: a database
+    restored from an older copy settles it again under the same id, and whoever has claimed the event does nothing
+    twice. An id counted by the database would then be given to another mail's fact, whose answer would never be
+    sent."""
 
     event_id: str
     key: str

@@ -1,33 +1,44 @@
 """The facts that ticketing states about mails and tickets, as they travel on `ticket.events.v1`. Pure."""
 
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from services.ticketing.batch import Mail, Ticket
-from shared.events import ArticleAdded, Check, FollowUpRejected, MailOversize, TicketCreated
+from services.ticketing.batch import Article, Mail, Ticket
+from shared.events import ArticleAdded, Check, FollowUpRejected, MailOversize, MailRefused, TicketCreated
 
 # a fact must fit into a Kafka record whatever a stranger wrote: the article has it all
 _MOST_PARTIES = 100
 _MOST_REFERENCES = 50
 LONGEST_SUBJECT = 998  # RFC 5322 section 2.1.1
+_MOST_FIELDS, _LONGEST_VALUE = 50, 500
 
 
 def created(
-    mail: Mail, ticket: Ticket, article_id: int, moment: datetime, *, follows: Ticket | None, claims: str
+    mail: Mail, ticket: Ticket, article: Article, moment: datetime, *, follows: Ticket | None, claims: str
 ) -> TicketCreated:
     return TicketCreated(
-        **_shared(mail, ticket, article_id, moment),
+        **_shared(mail, ticket, article, moment),
         follows=str(follows.id) if follows else "",
         claims=claims,
     )
 
 
-def added(mail: Mail, ticket: Ticket, article_id: int, moment: datetime, check: str, *, reopened: bool) -> ArticleAdded:
-    return ArticleAdded(**_shared(mail, ticket, article_id, moment), check=check, reopened=reopened)
+def added(
+    mail: Mail, ticket: Ticket, article: Article, moment: datetime, check: str, *, reopened: bool
+) -> ArticleAdded:
+    return ArticleAdded(**_shared(mail, ticket, article, moment), check=check, reopened=reopened)
 
 
-def rejected(mail: Mail, ticket: Ticket, article_id: int, moment: datetime, check: str) -> FollowUpRejected:
-    return FollowUpRejected(**_shared(mail, ticket, article_id, moment), check=check)
+def rejected(mail: Mail, ticket: Ticket, article: Article, moment: datetime, check: str) -> FollowUpRejected:
+    return FollowUpRejected(**_shared(mail, ticket, article, moment), check=check)
+
+
+def refused(mail: Mail, queue: str, moment: datetime) -> MailRefused:
+    """The key that the mail's ticket would have had signs the notice."""
+    none = Ticket(0, "", queue, "", "", "", "", 0, "", "", key=mail.ticket_key)
+    article = Article(0, 0, mail)
+    return MailRefused(**_shared(mail, none, article, moment), refused_by=mail.event.new.refused_by)
 
 
 def oversize(mail: Mail) -> MailOversize:
@@ -44,13 +55,13 @@ def oversize(mail: Mail) -> MailOversize:
     )
 
 
-def _shared(mail: Mail, ticket: Ticket, article_id: int, moment: datetime) -> dict[str, Any]:
+def _shared(mail: Mail, ticket: Ticket, article: Article, moment: datetime) -> dict[str, Any]:
     event = mail.event
     named = [*event.references, *event.in_reply_to, *([event.message_id] if event.message_id else [])]
     oldest_first = list(dict.fromkeys(reversed(named)))[::-1]
     return {
         **of_ticket(ticket, moment),
-        "article_id": str(article_id),
+        "article_id": str(article.id),
         "account": event.account,
         "origin": event.origin,
         "kind": event.classification.kind,
@@ -64,6 +75,15 @@ def _shared(mail: Mail, ticket: Ticket, article_id: int, moment: datetime) -> di
         "bounced": event.classification.bounced[:_MOST_PARTIES],
         "bounce_of": next((each.value for each in event.candidates if each.check is Check.BOUNCE), ""),
         "received_at": event.received_at,
+        "type": ticket.type,
+        "service": ticket.service,
+        "sla": ticket.sla,
+        "customer_no": ticket.customer_no,
+        "pending_until": ticket.pending_until,
+        "dynamic_fields": {
+            name: value[:_LONGEST_VALUE] for name, value in islice(ticket.dynamic_fields.items(), _MOST_FIELDS)
+        },
+        "visible": article.visible,
     }
 
 

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from services.ticketing.batch import Article, Claim, Kept, Mail, Snapshot, Ticket, sought
-from shared.events import Candidate
+from services.ticketing.batch import Article, Claim, Kept, Mail, Snapshot, Ticket, id_hash, sought
+from shared.events import Candidate, Check
 
 LATE_PARENT, SIBLING = "late_parent", "sibling"
 NAMED_BY_SIBLINGS = 20
@@ -37,6 +37,7 @@ class Known:
         self._keys = {ticket.key: ticket for ticket in snapshot.tickets if ticket.key}
         self._carriers = dict(snapshot.carriers)
         self._namers = dict(snapshot.namers)
+        self._hidden = dict(snapshot.hidden)
         self._participants = {ticket: set(addresses) for ticket, addresses in snapshot.participants.items()}
         self._deliveries: dict[bytes, list[Claim]] = defaultdict(list)
         self._contents: dict[bytes, list[Claim]] = defaultdict(list)
@@ -101,6 +102,15 @@ class Known:
         if wanted.field:
             return self._with_field(*wanted.field)
         return self._meant(self._carriers, wanted.message, mail)
+
+    def answers_hidden(self, mail: Mail, ticket: Ticket) -> bool:
+        """Whether the article of `ticket` that this mail answers, the newest it names, is not for the customer."""
+        for candidate in mail.event.candidates:
+            if candidate.check in (Check.IN_REPLY_TO, Check.REFERENCES):
+                named = id_hash(candidate.value)
+                if ticket.id in self._carriers.get(named, ()):
+                    return ticket.id in self._hidden.get(named, ())
+        return False
 
     def _with_field(self, name: str, value: str) -> Ticket | None:
         """The newest open ticket whose dynamic field holds this value."""
@@ -177,5 +187,7 @@ class Known:
         if article.mail.message_id_hash:
             carried = article.mail.message_id_hash
             self._carriers[carried] = self._carriers.get(carried, frozenset()) | mine
+            if not article.visible:
+                self._hidden[carried] = self._hidden.get(carried, frozenset()) | mine
         for named in article.mail.named:
             self._namers[named] = self._namers.get(named, frozenset()) | mine

@@ -25,7 +25,7 @@ from services.ticketing.batch import (
     Ticket,
     longer_key,
 )
-from services.ticketing.facts import added, created, oversize, rejected
+from services.ticketing.facts import added, created, oversize, refused, rejected
 from services.ticketing.known import LATE_PARENT, Known
 from services.ticketing.policy import Effect
 from services.ticketing.ticket_fields import changed, of_new
@@ -37,7 +37,7 @@ from shared.events import Action, Answer, Fact, FollowUpPlan, NewTicketPlan
 
 _LONGEST_ADDRESS = 320  # RFC 5321 section 4.5.3.1: 64 + 1 + 255; a longer one fits no index
 _MOST_RECIPIENTS = 50
-_BECAME_NOTHING = ("ignored", "quarantined", "oversize")
+_BECAME_NOTHING = ("ignored", "quarantined", "oversize", "refused")
 
 
 def settle(mails: Sequence[Mail], snapshot: Snapshot, desk: Desk, moment: datetime, day: date) -> Settlement:
@@ -88,6 +88,12 @@ class _Fold:
         if twin is not None:
             self._claim(mail, "duplicate", queue=twin.queue, ticket_id=twin.ticket_id, article_id=twin.article_id)
             return
+        if isinstance(way, Fresh) and mail.event.new.refused_by and way.follows is None and way.names is None:
+            self.out.facts.append(
+                OutgoingFact(mail.event_id, mail.event.content_key, refused(mail, queue, self._moment))
+            )
+            self._claim(mail, "refused", queue=queue)
+            return
         article = self._join(mail, way) if isinstance(way, Join) else self._create(mail, way, queue)
         for copy in copies[:1]:
             if copy.ticket_id is not None:  # one ticket for each queue that got a copy
@@ -131,7 +137,7 @@ class _Fold:
             self._note(article, *note)
         if founder is None or mail.sender == founder.sender:
             self._take_part(mail, ticket)
-        fact = created(mail, ticket, article.id, self._moment, follows=way.follows, claims=way.claims)
+        fact = created(mail, ticket, article, self._moment, follows=way.follows, claims=way.claims)
         self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
         self._claim(mail, "ticket_created", queue=queue, ticket_id=ticket.id, article_id=article.id)
         return article
@@ -165,17 +171,20 @@ class _Fold:
 
     def _join(self, mail: Mail, way: Join) -> Article:
         ticket, plan = way.ticket, mail.event.follow_up
-        if way.by_agent:
+        if way.by_agent and way.proved:
             plan = msgspec.structs.replace(plan, sender_type="agent")
+        if self._known.answers_hidden(mail, ticket):
+            plan = msgspec.structs.replace(plan, visible=False)
         article = self._article(mail, ticket, plan)
         ticket.sequence += 1
         self._note(article, "FollowUp", f"Follow-up to ticket {ticket.number}, found by {way.check}.")
         self._note_claims(article, way)
         reopened = way.effect is Effect.REOPEN
-        wanted = (plan.state_closed or plan.state) if reopened else plan.state
+        closed = ticket.state_type == "closed"  # not `removed`: OTRS means it by neither of these settings
+        wanted = (plan.state_closed or plan.state) if reopened and closed else plan.state
         self._set_state(article, ticket, policy.state_after(way.effect, ticket.state, wanted, named=plan.state_named))
         if way.effect is not Effect.REJECT:
-            for note in changed(ticket, plan, self._desk, reopened=reopened):
+            for note in changed(ticket, plan, self._desk, was_closed=closed and reopened):
                 self._note(article, *note)
         if way.takes_part:
             self._take_part(mail, ticket, by_agent=way.by_agent)
@@ -185,9 +194,9 @@ class _Fold:
             self.out.changed[ticket.id] = ticket
         fact: Fact
         if way.effect is Effect.REJECT:
-            fact, word = rejected(mail, ticket, article.id, self._moment, way.check), "follow_up_rejected"
+            fact, word = rejected(mail, ticket, article, self._moment, way.check), "follow_up_rejected"
         else:
-            fact, word = added(mail, ticket, article.id, self._moment, way.check, reopened=reopened), "article_added"
+            fact, word = added(mail, ticket, article, self._moment, way.check, reopened=reopened), "article_added"
         self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
         self._claim(mail, word, queue=ticket.queue, ticket_id=ticket.id, article_id=article.id)
         return article

@@ -5,7 +5,7 @@ tickets themselves cannot deadlock with a batch.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
@@ -41,6 +41,10 @@ FROM ticketing.inbox WHERE claims_content AND content_key = ANY ($2::bytea[])
 _CARRIERS = """
 SELECT h, ARRAY(SELECT DISTINCT ticket_id FROM ticketing.articles WHERE message_id_hash = h ORDER BY ticket_id LIMIT 10)
 FROM unnest($1::bytea[]) AS h
+"""
+_HIDDEN = """
+SELECT message_id_hash, array_agg(DISTINCT ticket_id) FROM ticketing.articles
+WHERE message_id_hash = ANY ($1::bytea[]) AND ticket_id = ANY ($2::bigint[]) AND NOT visible GROUP BY message_id_hash
 """
 _NAMERS = """
 SELECT h, ARRAY(SELECT DISTINCT ticket_id FROM ticketing.article_references WHERE message_id_hash = h
@@ -154,6 +158,7 @@ class Batch:
             tickets=tickets,
             carriers=carriers,
             namers=namers,
+            hidden=await self._hidden(carriers),
             participants={ticket_id: frozenset(addresses) for ticket_id, addresses in participants.items()},
             ticket_ids=[row["ticket"] for row in reserved],
             article_ids=[row["article"] for row in reserved],
@@ -165,6 +170,13 @@ class Batch:
     async def _index(self, statement: str, hashes: set[bytes]) -> dict[bytes, frozenset[int]]:
         rows = await self._connection.fetch(statement, list(hashes)) if hashes else []
         return {row[0]: frozenset(row[1]) for row in rows if row[1]}
+
+    async def _hidden(self, carriers: Mapping[bytes, Collection[int]]) -> dict[bytes, frozenset[int]]:
+        if not carriers:
+            return {}
+        tickets = {ticket for ids in carriers.values() for ticket in ids}
+        rows = await self._connection.fetch(_HIDDEN, list(carriers), list(tickets))
+        return {row[0]: frozenset(row[1]) for row in rows}
 
     async def _kept(self, mails: Sequence[Mail], wanted: Sequence[Sought]) -> list[Kept]:
         if not self._names_kept:

@@ -46,15 +46,14 @@ def of_new(plan: NewTicketPlan, desk: Desk) -> tuple[dict[str, Any], list[Note]]
     return found, notes
 
 
-def changed(ticket: Ticket, plan: FollowUpPlan, desk: Desk, *, reopened: bool) -> Iterator[Note]:
+def changed(ticket: Ticket, plan: FollowUpPlan, desk: Desk, *, was_closed: bool) -> Iterator[Note]:
     """Changes the ticket as a follow-up says, with a line of history for each change. Its state is another matter
-    (`policy.state_after`). OTRS's rule of locks comes first: a ticket that is reopened is locked to its owner where
-    the queue says so, and free where it has none."""
-    if reopened:
-        queue = desk.queue(ticket.queue) or Queue()
-        owned = ticket.owner in desk.agents
-        if not owned or queue.follow_up_lock:
-            yield from _set(ticket, "lock", "lock" if owned else "unlock", "Lock" if owned else "Unlock")
+    (`policy.state_after`). OTRS's rule of locks comes first: a ticket without an owner, or whose owner has left, is
+    free; one that was closed is locked to its owner where the queue says so."""
+    if ticket.owner not in desk.agents:
+        yield from _set(ticket, "lock", "unlock", "Unlock")
+    elif was_closed and (desk.queue(ticket.queue) or Queue()).follow_up_lock:
+        yield from _set(ticket, "lock", "lock", "Lock")
     for field, wanted, among, kind in (
         ("queue", plan.queue, None, "Move"),
         ("title", plan.title, None, "TitleUpdate"),

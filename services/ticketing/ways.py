@@ -19,7 +19,8 @@ _PUBLISHED = "published"
 class Join(NamedTuple):
     """The mail becomes an article of this ticket. `takes_part`: its sender and recipients belong to the conversation.
     `claims`: number of another ticket, that its sender named first without belonging to it. `by_agent`: an agent of
-    the ticket's queue wrote it, from his own mail program."""
+    the ticket's queue wrote it, from his own mail program; `proved`: it is he. Anybody can write an agent's address
+    into From: what proves nothing is a customer's text and brings nobody into the conversation."""
 
     ticket: Ticket
     check: str
@@ -27,6 +28,7 @@ class Join(NamedTuple):
     takes_part: bool
     claims: str = ""
     by_agent: bool = False
+    proved: bool = False
 
 
 class Fresh(NamedTuple):
@@ -57,6 +59,7 @@ def way_of(mail: Mail, known: Known, desk: Desk) -> Join | Fresh:
         Effect.ADD_ONLY if effect is Effect.NEW_TICKET else effect,
         takes_part=names.created or mail.sender in known.participants(ticket),
         by_agent=mail.sender in _agents(ticket.queue, desk),
+        proved=mail.event.answer.verified or any(each.proves_sender for each in mail.event.candidates),
     )
 
 
@@ -96,7 +99,9 @@ def _of_ticket(mail: Mail, found: Found, known: Known, desk: Desk) -> Join | Fre
         effect = Effect.ADD_ONLY
     if effect is Effect.NEW_TICKET:
         return Fresh(follows=ticket)
-    return Join(ticket, check, effect, takes_part=by_agent or mail.sender in participants, by_agent=by_agent)
+    proved = signed or mail.event.answer.verified
+    takes_part = (by_agent and proved) or mail.sender in participants
+    return Join(ticket, check, effect, takes_part=takes_part, by_agent=by_agent, proved=proved)
 
 
 def _of_names(mail: Mail, found: Named, known: Known, desk: Desk) -> Fresh | None:

@@ -34,18 +34,10 @@ def _told_nobody(desk: Desk) -> Iterator[Complaint]:
 
 def _not_yet(desk: Desk) -> Iterator[Complaint]:
     """What may stand in a desk but does nothing in this version: nobody should find out by waiting for mail."""
-    for name, queue in desk.queues.items():
-        if queue.follow_up_lock:
-            found = "true has no effect in this version: tickets have no owner yet"
-            yield Complaint(("queues", name, "follow_up_lock"), found, "expected false")
     for name, response in desk.auto_responses.items():
         if response.type == "auto_remove":
             found = "auto_remove is sent on no occasion in this version: no mail removes a request"
             yield Complaint(("auto_responses", name, "type"), found, "expected another type")
-    for name, each in desk.filters.items():
-        if each.refuse:
-            found = "is not acted upon by this version: the mail becomes a ticket"
-            yield Complaint(("filters", name, "refuse"), found, "expected nothing here yet")
 
 
 def _filters_of_nobody(desk: Desk) -> Iterator[Complaint]:

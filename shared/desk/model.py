@@ -65,7 +65,7 @@ __all__ = [
 
 ThreadCheck = Literal[
     "bounce", "subject_number", "plus_address", "signed_message_id", "in_reply_to", "references", "body",
-    "attachments", "external_number",
+    "attachments", "raw_mail", "external_number",
 ]  # fmt: skip
 THREAD_CHECKS: tuple[ThreadCheck, ...] = (
     "bounce", "subject_number", "plus_address", "signed_message_id", "in_reply_to", "references", "external_number",
@@ -126,8 +126,8 @@ class Desk(Part):
     thread_checks: tuple[ThreadCheck, ...] = Field(
         THREAD_CHECKS,
         title="PostMaster::CheckFollowUpModule",
-        description="What says which ticket a mail belongs to, in the order in which it is asked; `body` and "
-        "`attachments` (numbers in texts) only where they are named.",
+        description="What says which ticket a mail belongs to, in the order in which it is asked; numbers in "
+        "texts (`body`, `attachments`) and anywhere in the mail as it came (`raw_mail`) only where they are named.",
     )
     postmaster_max_emails: int = Field(
         40,

@@ -33,7 +33,7 @@ NUMBER = "2026112410000012"
         ("", OTRS, ""),
     ],
 )
-def test_cleaning_takes_this_tickets_number_and_the_words_of_replies(
+def test_ligero_9_cleaning_takes_this_tickets_number_and_the_words_of_replies(
     subject: str, settings: Ticket, expected: str
 ) -> None:
     assert clean(subject, N, settings) == expected
@@ -42,7 +42,7 @@ def test_cleaning_takes_this_tickets_number_and_the_words_of_replies(
 @pytest.mark.parametrize(
     ("length", "expected"), [(99, "x" * 99), (100, "x" * 100 + " [...]"), (101, "x" * 100 + " [...]")]
 )
-def test_a_subject_as_long_as_the_limit_gets_the_mark_of_a_cut_too(length: int, expected: str) -> None:
+def test_ligero_9_a_subject_as_long_as_the_limit_gets_the_mark_of_a_cut_too(length: int, expected: str) -> None:
     assert clean("x" * length, N, OTRS) == expected
 
 
@@ -60,7 +60,7 @@ def test_a_subject_as_long_as_the_limit_gets_the_mark_of_a_cut_too(length: int, 
         ("left", "reply", {"hook_divider": ": "}, f"RE: [H: {N}] WG: Some Subject"),
     ],
 )
-def test_building_puts_the_number_where_the_desk_says(
+def test_ligero_9_building_puts_the_number_where_the_desk_says(
     side: str, action: SubjectAction, changes: dict[str, str], expected: str
 ) -> None:
     settings = OTRS.model_copy(update={"subject_format": side, **changes})
@@ -109,11 +109,11 @@ def test_what_was_built_is_found_again_and_does_not_grow(action: SubjectAction, 
         ("", []),
     ],
 )
-def test_a_number_is_found_behind_a_hook_that_stands_alone(subject: str, expected: list[str]) -> None:
+def test_ligero_9_and_5_11_a_number_is_found_behind_a_hook_that_stands_alone(subject: str, expected: list[str]) -> None:
     assert find_numbers(subject, DEFAULT) == expected
 
 
-def test_without_the_check_a_number_of_another_system_counts() -> None:
+def test_ligero_5_10_without_the_check_a_number_of_another_system_counts() -> None:
     anybody = DEFAULT.model_copy(update={"check_system_id": False})
     assert find_numbers("[Ticket#2026112477000012]", anybody) == ["2026112477000012"]
 

@@ -288,3 +288,26 @@ async def test_what_a_plan_says_of_fields_is_kept_and_found_again(pool: Pool, tm
     assert ticket["pending_until"] == RECEIVED
     assert rows[1]["dynamic_fields"] == {}
     assert await pool.fetchval("SELECT count(*) FROM ticketing.articles WHERE ticket_id = $1", ticket["id"]) == 2
+
+
+async def test_a_reply_to_an_article_that_its_customer_cannot_see_is_stored_hidden(pool: Pool, tmp_path: Path) -> None:
+    handle = handler(pool, tmp_path)
+    hidden = NewTicketPlan("suporte", "T", visible=False)
+    await handle(batch([dispatched("note", new=hidden), dispatched("seen")]))
+    await handle(batch([dispatched("r", replies_to="note"), dispatched("s", replies_to="seen")], first=2))
+    rows = await pool.fetch("SELECT message_id, visible FROM ticketing.articles ORDER BY id")
+    assert [(row["message_id"][1:-15], row["visible"]) for row in rows] == [
+        ("note", False), ("seen", True), ("r", False), ("s", True),
+    ]  # fmt: skip
+
+
+async def test_a_refused_mail_leaves_a_decision_and_a_fact_and_no_ticket(pool: Pool, tmp_path: Path) -> None:
+    handle = handler(pool, tmp_path)
+    event = dispatched("m", new=NewTicketPlan("suporte", "T", refused_by="portal"))
+    await handle(batch([event]))
+    assert await pool.fetchval("SELECT count(*) FROM ticketing.tickets") == 0
+    assert await pool.fetchval("SELECT outcome FROM ticketing.inbox") == "refused"
+    assert await pool.fetchval("SELECT action FROM ticketing.decisions") == "dispatch"
+    row = await pool.fetchrow("SELECT key, type FROM ticketing.outbox")
+    assert row is not None
+    assert tuple(row) == (event.content_key, "mail-refused")

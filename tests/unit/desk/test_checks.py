@@ -64,8 +64,9 @@ WARNINGS = [
         [],
     ),
     (
-        "filters: {f: {match: [{header: To, pattern: x}], refuse: {subject: s, text: t}}}",
-        ["1 filters.f.refuse: is not acted upon by this version: the mail becomes a ticket"],
+        """queues: {q: {follow_up_lock: true}}
+filters: {f: {match: [{header: To, pattern: x}], refuse: {subject: s, text: t}}}""",
+        [],
     ),
     (
         "filters: {f: {match: [{header: To, pattern: x}], set: {X-OTRS-Queue: Row, X-OTRS-Owner: ana}}}",

@@ -116,3 +116,9 @@ def test_no_duration_is_no_seconds() -> None:
 @pytest.mark.parametrize(("size", "text"), [(33_554_432, "32MiB"), (2048, "2KiB"), (1 << 30, "1GiB"), (1000, "1000")])
 def test_a_size_is_written_in_its_largest_whole_unit(size: int, text: str) -> None:
     assert write_size(size) == text
+
+
+@pytest.mark.parametrize("name", ["INBOX\r\nx LOGOUT", "a\nb", "a\0b", "a\rb"])
+def test_i4_no_name_of_a_folder_or_user_brings_a_command_of_its_own(name: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Line).validate_python(name)

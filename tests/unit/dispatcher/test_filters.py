@@ -131,6 +131,31 @@ def test_ligero_8_3_5_captures_stand_in_values(rows: list[tuple[str, str]], valu
     assert event.new.dynamic_fields == {"Found": expected}
 
 
+SEEN = (
+    "From", "To", "Cc", "Reply-To", "ReplyTo", "Subject", "Message-ID", "Message-Id", "Resent-To", "Resent-From",
+    "Precedence", "Mailing-List", "List-Id", "List-Archive", "Errors-To", "References", "In-Reply-To",
+    "Auto-Submitted", "X-Loop", "X-Spam", "X-Spam-Flag", "X-Spam-Level", "X-Spam-Score", "X-Spam-Status", "X-No-Loop",
+    "X-Priority", "Importance", "X-Mailer", "User-Agent", "Organization", "X-Original-To", "Delivered-To",
+    "Envelope-To", "X-Envelope-To", "Return-Path",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("header", SEEN)
+def test_ligero_8_2_filters_see_every_header_of_otrs_and_the_text(header: str) -> None:
+    name = "Reply-To" if header == "ReplyTo" else header
+    written = "" if name == "From" else "From: a@b.example\n"
+    raw = f"{written}{name}: <zebra@kunde.example>\nX-Own: q\n\nOi, girafa\n"
+    assert queue(raw, f=rule(header, "zebra", TO_VIP)) == "vip"
+    assert queue(raw, f=rule(header, "girafa", TO_VIP)) != "vip"
+    assert queue(raw, f=rule("Body", "girafa", TO_VIP)) == "vip"
+
+
+def test_ligero_8_2_what_the_mail_says_of_its_files_is_not_believed() -> None:
+    raw = MAIL.replace("Subject:", "X-OTRS-AttachmentExists: yes\nX-OTRS-AttachmentCount: 3\nSubject:")
+    assert queue(raw, f=rule("X-OTRS-AttachmentExists", "no", TO_VIP)) == "vip"
+    assert queue(raw, f=rule("X-OTRS-AttachmentCount", "3", TO_VIP)) == "suporte"
+
+
 def test_a_capture_that_is_0_is_kept() -> None:
     event = decided(f"{HEAD}Subject: prio 0\n\nOi\n", {"f": rule("Subject", "prio (\\d)", {"X-OTRS-SLA": "[***]"})})
     assert event.new.sla == "0"
@@ -161,7 +186,7 @@ def test_a_rewritten_subject_is_what_names_the_ticket_and_its_title() -> None:
     assert [each.value for each in event.candidates] == [number]
 
 
-def test_a_number_that_a_filter_recognised_is_evidence() -> None:
+def test_ligero_5_7_a_number_that_a_filter_recognised_is_evidence() -> None:
     sets = {"X-OTRS-FollowUp-RecognizedTicketNumber": "[***]"}
     event = decided(f"{HEAD}Subject: caso 2026030110000017\n\nOi\n", {"f": rule("Subject", "caso (\\d+)", sets)})
     assert [(each.check, each.value) for each in event.candidates] == [("external_number", "2026030110000017")]

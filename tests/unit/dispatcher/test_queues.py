@@ -39,12 +39,12 @@ DESK = Desk.model_validate(
         ("", "Raw"),
     ],
 )
-def test_the_first_recipient_that_is_ours_decides(headers: str, queue: str) -> None:
+def test_ligero_7_1_to_7_3_the_first_recipient_that_is_ours_decides(headers: str, queue: str) -> None:
     mail = parse(f"From: a@b.example\n{headers}\n\nOi\n".encode())
     assert queue_of(mail, "by_to", DESK).queue == queue
 
 
-def test_an_accounts_own_queue_wins_over_recipients() -> None:
+def test_ligero_7_4_an_accounts_own_queue_wins_over_recipients() -> None:
     choice = queue_of(parse(b"To: suporte@empresa.example\n\nOi"), "fixed", DESK)
     assert choice.queue == "comercial"
     assert [(step.check, step.saw) for step in choice.trace] == [("queue", "account fixed")]

@@ -18,8 +18,8 @@ OURS = sign(TICKET, DELIVERY, "empresa.example", KEYS)
 REFERENCE = sign(TICKET, STABLE, "empresa.example", KEYS[1:])
 
 
-def evidence_of(mail: Mail, bounced: Sequence[str] = (), desk: Desk | None = None) -> list[Candidate]:
-    return candidates(Seen(mail, mail.subject, mail.text, bounced), desk or Desk(), KEYS)
+def evidence_of(mail: Mail, bounced: Sequence[str] = (), desk: Desk | None = None, raw: bytes = b"") -> list[Candidate]:
+    return candidates(Seen(mail, mail.subject, mail.text, bounced, raw=raw), desk or Desk(), KEYS)
 
 
 def found(headers: str) -> list[Candidate]:
@@ -59,7 +59,7 @@ def test_the_number_comes_before_the_proof_before_what_is_only_named() -> None:
     assert [one.proves_sender for one in evidence] == [False, True, False, False, False, False]
 
 
-def test_a_guessed_or_foreign_id_proves_nothing() -> None:
+def test_f2_a_guessed_or_foreign_id_proves_nothing() -> None:
     forged = OURS.replace(TICKET, OTHER)
     foreign = sign(TICKET, DELIVERY, "empresa.example", [b"x" * 32])
     evidence = found(f"In-Reply-To: {forged}\nReferences: {foreign}")
@@ -67,17 +67,17 @@ def test_a_guessed_or_foreign_id_proves_nothing() -> None:
     assert not any(one.proves_sender for one in evidence)
 
 
-def test_references_to_two_tickets_are_ordered_by_age() -> None:
+def test_f7_references_to_two_tickets_are_ordered_by_age() -> None:
     other = sign(OTHER, STABLE, "empresa.example", KEYS)
     evidence = found(f"References: {other} {OURS}")
     assert [one.value for one in evidence if one.check is Check.SIGNED_MESSAGE_ID] == [TICKET, OTHER]
 
 
-def test_a_number_inside_a_word_is_none() -> None:
+def test_f7_and_ligero_5_11_a_number_inside_a_word_is_none() -> None:
     assert found(f"Subject: MyTicket#{NUMBER}") == []
 
 
-def test_a_bounce_is_about_the_mail_it_brings_back() -> None:
+def test_ligero_5_1_a_bounce_is_about_the_mail_it_brings_back() -> None:
     mail = parse(bounce_of(OURS, f"<root@kunde.example> {REFERENCE}"))
     evidence = evidence_of(mail, original_ids(mail, KEYS))
     assert pairs(evidence) == [(Check.BOUNCE, OURS), (Check.SIGNED_MESSAGE_ID, TICKET)]
@@ -100,8 +100,9 @@ OWN = {
 
 
 def values(raw: str, **desk: object) -> list[tuple[str, str]]:
-    mail = parse(raw.replace("\n", "\r\n").encode())
-    return [(one.check.value, one.value) for one in evidence_of(mail, desk=Desk.model_validate(OWN | desk))]
+    data = raw.replace("\n", "\r\n").encode()
+    evidence = evidence_of(parse(data), desk=Desk.model_validate(OWN | desk), raw=data)
+    return [(one.check.value, one.value) for one in evidence]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,40 @@ def test_ligero_5_4_and_5_5_numbers_in_texts_count_only_where_the_desk_says_so()
     assert values(raw) == []
     assert values(raw, thread_checks=["body"]) == [("body", NUMBER)]
     assert values(raw, thread_checks=["attachments", "body"]) == [("attachments", other), ("body", NUMBER)]
+
+
+def test_ligero_5_6_a_number_anywhere_in_the_mail_as_it_came_counts_only_where_the_desk_says_so() -> None:
+    raw = f"From: a@b.example\nX-Caso: Ticket#{NUMBER}\n\nOi\n"
+    assert values(raw) == []
+    assert values(raw, thread_checks=["subject_number", "raw_mail"]) == [("raw_mail", NUMBER)]
+
+
+def test_ligero_5_3_in_reply_to_comes_before_the_newest_reference_and_each_id_once() -> None:
+    raw = "From: a@b.example\nIn-Reply-To: <b@x> <z@x>\nReferences: <a@x> <b@x>\n <c@x>\n\nOi\n"
+    named = [value for _, value in values(raw)]
+    assert named == ["<b@x>", "<z@x>", "<c@x>", "<a@x>"]
+
+
+@pytest.mark.parametrize("word", ["RES", "ENC", "AW", "Re[3]", "RES: FW", "TR"])
+def test_ligero_5_11_a_number_is_found_whatever_a_mail_program_put_before_it(word: str) -> None:
+    assert values(f"From: a@b.example\nSubject: {word}: [Ticket#{NUMBER}] x\n\nOi\n") == [("subject_number", NUMBER)]
+
+
+def test_ligero_5_10_a_number_of_another_system_is_none() -> None:
+    other = "2026112477000012"
+    raw = f"From: a@b.example\nSubject: [Ticket#{other}] x\n\nOi\n"
+    assert values(raw) == []
+    assert values(raw, ticket={"check_system_id": False}) == [("subject_number", other)]
+
+
+def test_f2_a_forged_reference_proves_nothing_and_f4_a_number_behind_a_plus_proves_no_sender_either() -> None:
+    raw = (
+        f"From: confirm@service.example\nTo: suporte+{NUMBER}@empresa.example\nReferences: <guess@empresa.example>\n\n"
+    )
+    mail = parse(raw.encode())
+    evidence = evidence_of(mail, desk=Desk.model_validate(OWN))
+    assert pairs(evidence) == [(Check.PLUS_ADDRESS, NUMBER), (Check.REFERENCES, "<guess@empresa.example>")]
+    assert not any(one.proves_sender for one in evidence)
 
 
 @pytest.mark.parametrize(

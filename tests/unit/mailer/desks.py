@@ -7,7 +7,7 @@ import msgspec
 
 from shared import message_ids
 from shared.desk.model import Desk
-from shared.events import Answer, ArticleAdded, FollowUpRejected, Kind, Origin, Party, TicketCreated
+from shared.events import Answer, ArticleAdded, FollowUpRejected, Kind, MailRefused, Origin, Party, TicketCreated
 
 MOMENT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 KEYS = [b"a key of sixteen or more characters"]
@@ -102,6 +102,23 @@ def rejected(**changes: Any) -> FollowUpRejected:
     facts.pop("follows")
     facts.pop("claims")
     return FollowUpRejected(**facts)
+
+
+def refused(**changes: Any) -> MailRefused:
+    """By the filter `portal`, which `REFUSING` has."""
+    facts = {**msgspec.structs.asdict(_CREATED), "refused_by": "portal", "ticket_id": "0", "article_id": "0"}
+    facts |= {"number": "", "sequence": 0, "title": "", "state": "", "lock": "", **changes}
+    facts.pop("follows")
+    facts.pop("claims")
+    return MailRefused(**facts)
+
+
+REFUSING = {
+    "portal": {
+        "match": [{"header": "Subject", "pattern": "x"}],
+        "refuse": {"subject": "Não recebido", "text": "Escreva pelo portal, <OTRS_CUSTOMER_REALNAME>."},
+    }
+}
 
 
 def sign(ticket: str, delivery: str, domain: str) -> str:

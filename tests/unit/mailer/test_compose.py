@@ -77,7 +77,7 @@ def test_what_no_mail_asked_for_is_generated_and_not_replied() -> None:
         "olá\r\nBcc: evil@x.example",
     ],
 )
-def test_no_value_makes_a_header_of_its_own(hostile: str) -> None:
+def test_i1_no_value_makes_a_header_of_its_own(hostile: str) -> None:
     """CVE-2024-6923 and its kin: the mail is still sent, with the text on one line."""
     message = read(
         written(
@@ -93,14 +93,14 @@ def test_no_value_makes_a_header_of_its_own(hostile: str) -> None:
     "name",
     ['Quote " and \\ back', "Comma, Inc.", "Ação & Cia", "=?utf-8?q?x?=", "(comment)", "a@b", "名前" * 7, "x" * 300],
 )
-def test_a_display_name_comes_through_and_the_address_stays(name: str) -> None:
+def test_i2_a_display_name_comes_through_and_the_address_stays(name: str) -> None:
     sender = read(written(sender=Mailbox(name, "suporte@empresa.example")))["From"].addresses
     assert [each.addr_spec for each in sender] == ["suporte@empresa.example"]
     assert sender[0].display_name == name
 
 
 @given(st.text(max_size=2000), st.text(max_size=3000), st.text(max_size=300))
-def test_whatever_is_said_the_mail_is_7_bit_with_crlf_and_short_lines(subject: str, text: str, name: str) -> None:
+def test_f11_whatever_is_said_the_mail_is_7_bit_with_crlf_and_short_lines(subject: str, text: str, name: str) -> None:
     raw = written(subject=subject, text=text, sender=Mailbox(name, "suporte@empresa.example"))
     assert raw.isascii()
     assert b"\n" not in raw.replace(b"\r\n", b"")
@@ -157,7 +157,7 @@ def test_encoded_words_are_whole_and_at_most_75_long(text: str) -> None:
         ("", False),
     ],
 )
-def test_only_a_clean_identifier_is_repeated(message_id: str, valid: bool) -> None:
+def test_i3_only_a_clean_identifier_is_repeated(message_id: str, valid: bool) -> None:
     assert valid_id(message_id) is valid
 
 

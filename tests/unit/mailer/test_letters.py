@@ -92,7 +92,7 @@ def test_a_notification_hangs_on_the_tickets_own_reference() -> None:
     assert message["To"] == "Ana Lima <ana@empresa.example>"
 
 
-def test_a_hostile_message_id_is_not_repeated() -> None:
+def test_i3_a_hostile_message_id_is_not_repeated() -> None:
     message = read(answered(created(message_id="<a b@c>", references=["<a\r\nBcc: x@y>"])))
     assert message["In-Reply-To"] is None
     assert message["Bcc"] is None

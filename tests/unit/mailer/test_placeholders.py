@@ -47,7 +47,7 @@ def test_what_stands_for_what(text: str, result: str) -> None:
         ("<OTRS_CUSTOMER_From>", "cliente@kunde.example"),
     ],
 )
-def test_an_answer_repeats_nothing_that_an_unverified_sender_wrote(text: str, result: str) -> None:
+def test_f1_and_l10_an_answer_repeats_nothing_that_an_unverified_sender_wrote(text: str, result: str) -> None:
     fact = created(subject="BUY NOW", title="BUY NOW", sender=Party("BUY NOW", "cliente@kunde.example"))
     assert rendered(text, fact) == result
     assert "BUY" in rendered(text, fact, AGENT), "agents see it"
@@ -68,7 +68,7 @@ def test_a_verified_sender_reads_his_own_subject(subject: str, text: str, result
     assert rendered(text, fact) == result
 
 
-def test_a_value_is_never_rendered_again() -> None:
+def test_i7_a_value_is_never_rendered_again() -> None:
     fact = created(subject="<OTRS_TICKET_TicketNumber> {{x}}", sender=Party("<OTRS_CONFIG_SystemID>", "a@b.example"))
     assert rendered("<OTRS_CUSTOMER_SUBJECT>|<OTRS_CUSTOMER_REALNAME>", fact, AGENT) == (
         "<OTRS_TICKET_TicketNumber> {{x}}|<OTRS_CONFIG_SystemID>"

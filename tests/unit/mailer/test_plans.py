@@ -22,7 +22,8 @@ from services.mailer.states import State
 from shared.desk.model import Desk
 from shared.events import Answer, ArticleFact, BouncedRecipient, Kind
 from shared.message_ids import Signed, key_of, verify
-from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, added, created, desk, sign
+from shared.mime import parse
+from tests.unit.mailer.desks import KEYS, MOMENT, REFUSING, TEXTS, TICKET, added, created, desk, refused, sign
 
 BIRTH = Birth("mailer-0", MOMENT, MOMENT + timedelta(minutes=15), None, {})
 
@@ -127,3 +128,35 @@ GONE = BouncedRecipient("cliente@kunde.example", "5.1.1", permanent=True)
 )
 def test_what_a_report_says_of_a_mail_of_ours(fact: ArticleFact, expected: tuple[str, bool] | None) -> None:
     assert [(each.status, each.flag) for each in bounces_of([fact])] == ([expected] if expected else [])
+
+
+def test_who_is_refused_gets_the_filters_notice_and_no_agent_is_told() -> None:
+    [row] = rows(refused(), with_=desk(filters=REFUSING))
+    assert (row.rule, row.template, row.recipient, row.state) == (
+        "refusal", "portal", "cliente@kunde.example", State.QUEUED,
+    )  # fmt: skip
+    assert (row.ticket_id, row.ticket_number, row.sender) == (0, "", "suporte@empresa.example")
+    mail = parse(row.raw or b"")
+    assert (mail.subject, mail.text) == ("Não recebido", "Escreva pelo portal, cliente@kunde.example.\n")
+    assert mail.in_reply_to == ["<m1@kunde.example>"]
+    assert mail.header("Auto-Submitted") == "auto-replied"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"refused_by": "gone"}, "no_template"),
+        ({"answer": Answer(withheld="list")}, "withheld: list"),
+        ({"kind": Kind.AUTOMATIC}, "not_human"),
+        ({"queue": "muda"}, "no_sender"),
+    ],
+)
+def test_a_refusal_is_an_answer_like_any_other(changes: dict[str, Any], reason: str) -> None:
+    [row] = rows(refused(**changes), with_=desk(filters=REFUSING))
+    assert (row.state, row.reason) == (State.SUPPRESSED, reason)
+
+
+def test_refusals_are_counted_for_no_ticket() -> None:
+    """They have none: eleven senders in an hour would be one conversation."""
+    facts = [refused(answer=Answer(address=f"c{n}@kunde.example")) for n in range(12)]
+    assert {row.state for row in rows(*facts, with_=desk(filters=REFUSING))} == {State.QUEUED}

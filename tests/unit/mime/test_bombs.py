@@ -312,3 +312,10 @@ def test_B12_the_reply_is_found_in_linear_time(piece: str) -> None:
     within(BOUND, lambda: mail.reply_text)
     marked = b"Content-Type: text/html\n\n" + b"<blockquote>" * 20_000 + b'<div id="' + b"x" * 190 + b'divRplyFwdMsg"'
     within(BOUND, lambda: parse(marked).reply_text)
+
+
+def test_B15_five_thousand_links_are_a_text_with_a_bounded_number_of_words() -> None:
+    links = b"".join(b'<a href="https://evil.example/%d">x%d</a> ' % (n, n) for n in range(5001))
+    mail = decided(b"Content-Type: text/html\n\nseen " + links)
+    assert mail.text.startswith("seen x0")
+    assert "x5000" in mail.text

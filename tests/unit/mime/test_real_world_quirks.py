@@ -139,7 +139,7 @@ def test_a_forwarded_message_is_one_attachment_and_its_text_not_ours() -> None:
     assert [(part.content_type, part.content) for part in mail.attachments] == [("message/rfc822", inner)]
 
 
-def test_nul_in_header_and_body_is_replaced() -> None:
+def test_c1_nul_in_header_and_body_is_replaced() -> None:
     mail = parse(b"Subject: a\0b\nFrom: N\0 <a@b.example>\n\nx\0y")
     assert (mail.subject, mail.text) == ("a\ufffdb", "x\ufffdy")
     assert mail.sender == Address("N\ufffd", "a@b.example")

@@ -101,6 +101,17 @@ def test_without_keys_signed_ids_are_said_to_be_unchecked() -> None:
     assert "signed ids were not checked" in shown["decision"]["reason"]
 
 
+def test_a_mail_that_a_filter_refuses_is_said_to_be_refused(tmp_path: Path) -> None:
+    desk = tmp_path / "desk.yaml"
+    desk.write_text(
+        "accounts: {c: {type: pop3s, host: h, user: u, password: {secret: p}, queue: Raw, trusted: true}}\n"
+        "filters: {portal: {match: [{header: Subject, pattern: .}], refuse: {subject: s, text: t}}}\n"
+    )
+    done = CliRunner().invoke(carteiro, ["explain", "--json", "--account", "c", "--desk", str(desk), "-"], input=ONE)
+    decision = json.loads(done.stdout)["decision"]
+    assert (decision["action"], decision["reason"]) == ("reject", "filter portal refuses new tickets")
+
+
 def test_an_account_that_the_desk_does_not_know_is_wrong_usage() -> None:
     done = CliRunner().invoke(carteiro, ["explain", "--account", "caxia", "--desk", str(DESK), "-"], input=ONE)
     assert done.exit_code == 2

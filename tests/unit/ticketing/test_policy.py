@@ -20,7 +20,7 @@ from shared.desk.model import FollowUp, FollowUpFrom
         ("possible", False, True, True, Effect.ADD_ONLY),
     ],
 )
-def test_what_a_follow_up_does(
+def test_ligero_6_what_a_follow_up_does(
     option: FollowUp, *, closed: bool, automatic: bool, reopen: bool, expected: Effect
 ) -> None:
     assert effect(option, closed=closed, automatic=automatic, reopen=reopen) is expected
@@ -38,7 +38,7 @@ def test_what_a_follow_up_does(
         ("authenticated", "ana@kunde.example", True, True),
     ],
 )
-def test_who_may_add_to_a_ticket(rule: FollowUpFrom, sender: str, *, signed: bool, expected: bool) -> None:
+def test_ligero_6_4_who_may_add_to_a_ticket(rule: FollowUpFrom, sender: str, *, signed: bool, expected: bool) -> None:
     assert may_follow_up(rule, sender, {"ana@kunde.example"}, signed=signed, verified=False) is expected
 
 
@@ -76,11 +76,11 @@ def test_a_proven_address_counts_only_with_a_part_in_the_conversation(
         (Effect.REOPEN, "closed successful", "closed unsuccessful", "open"),
     ],
 )
-def test_the_state_after_a_follow_up(what: Effect, state: str, wanted: str, after: str) -> None:
+def test_ligero_6_1_the_state_after_a_follow_up(what: Effect, state: str, wanted: str, after: str) -> None:
     assert state_after(what, state, wanted) == after
 
 
-def test_removed_and_closed_tickets_are_closed() -> None:
+def test_ligero_6_removed_and_closed_tickets_are_closed() -> None:
     closed = {state for state, kind in STATE_TYPES.items() if is_closed(kind)}
     assert closed == {"closed successful", "closed unsuccessful", "removed"}
 

@@ -10,7 +10,7 @@ from services.ticketing.commands import AddNote, Given, Quoted, Split
 from services.ticketing.recall import counters, kept_of
 from shared.desk.model import Desk, Queue, SystemAddress
 from shared.desk.model import Ticket as TicketNumbers
-from shared.events import Candidate, Check, MailDispatched
+from shared.events import Candidate, Check, MailDispatched, NewTicketPlan
 from shared.kafka.record import Record
 from shared.topics import EVENTS
 from shared.wire import cloud_headers, encode_fact
@@ -171,6 +171,7 @@ def test_a_mail_that_made_a_ticket_of_its_own_does_so_again_though_it_now_fits_a
 def test_what_is_no_fact_of_a_ticket_gives_no_names() -> None:
     event = dispatched("o", action="oversize")
     assert published(settled([event])) == []
+    assert published(settled([dispatched("r", new=NewTicketPlan("suporte", "T", refused_by="portal"))])) == []
     assert kept_of(Record(EVENTS, 0, 0, b"", b"{", tuple(headers("e", "ticket-created")), 0)) is None
     assert kept_of(Record(EVENTS, 0, 0, b"", b"{}", tuple(headers("e", "ticket-sold")), 0)) is None
 

@@ -11,6 +11,7 @@ from services.ticketing.policy import STATE_TYPES
 from services.ticketing.settle import settle
 from shared.desk.model import Desk, Queue, SystemAddress
 from shared.events import (
+    Answer,
     ArticleAdded,
     Candidate,
     Check,
@@ -19,6 +20,7 @@ from shared.events import (
     Kind,
     MailDispatched,
     MailOversize,
+    MailRefused,
     NewTicketPlan,
     Party,
     TicketCreated,
@@ -53,12 +55,13 @@ def words(out: Settlement) -> list[str]:
     return [word for _, word in out.outcomes]
 
 
-def existing(state: str = "open", participants: Sequence[str] = (ANA,)) -> Snapshot:
-    """Ticket 7, whose one article is the mail `old`."""
+def existing(state: str = "open", participants: Sequence[str] = (ANA,), *, hidden: bool = False) -> Snapshot:
+    """Ticket 7, whose one article is the mail `old`; `hidden`: its customer cannot see it."""
     ticket = Ticket(7, NUMBER, "suporte", state, STATE_TYPES[state], "unlock", "T", 1, "3 normal", ANA, None, KEY)
     return Snapshot(
         tickets=[ticket],
         carriers={id_hash("<old@kunde.example>"): frozenset((7,))},
+        hidden={id_hash("<old@kunde.example>"): frozenset((7,))} if hidden else {},
         participants={7: frozenset(participants)},
     )
 
@@ -178,7 +181,7 @@ def test_a_participants_reply_becomes_an_article(event: MailDispatched) -> None:
     assert fact_of(out).number == NUMBER
 
 
-def test_a_mail_that_names_one_ticket_and_continues_another_goes_to_the_named_one() -> None:
+def test_ligero_5_a_mail_that_names_one_ticket_and_continues_another_goes_to_the_named_one() -> None:
     snapshot = existing()
     other = Ticket(8, "2026030110000025", "suporte", "open", "open", "unlock", "T", 1, "3 normal", ANA)
     snapshot.tickets.append(other)
@@ -188,13 +191,13 @@ def test_a_mail_that_names_one_ticket_and_continues_another_goes_to_the_named_on
     assert out.articles[0].ticket_id == 8
 
 
-def test_a_number_of_no_ticket_is_passed_over_for_the_next_candidate() -> None:
+def test_ligero_5_2_a_number_of_no_ticket_is_passed_over_for_the_next_candidate() -> None:
     both = [Candidate(Check.SUBJECT_NUMBER, "2026030110009999"), Candidate(Check.REFERENCES, "<old@kunde.example>")]
     out = settled([dispatched("r", candidates=both)], existing())
     assert fact_of(out).check == "references"
 
 
-def test_an_id_that_articles_of_several_tickets_carry_gives_no_match() -> None:
+def test_ligero_5_3_an_id_that_articles_of_several_tickets_carry_gives_no_match() -> None:
     snapshot = with_another(existing(participants=()))
     snapshot.carriers = {id_hash("<old@kunde.example>"): frozenset((7, 8))}
     assert words(settled([dispatched("r", replies_to="old")], snapshot)) == ["ticket_created"]
@@ -229,7 +232,7 @@ def test_strangers_and_machines_join_nothing_by_an_id_that_never_came(sender: st
     assert (words(out), out.links) == (["ticket_created", "ticket_created"], [])
 
 
-def test_a_stranger_who_names_a_number_gets_a_ticket_that_says_what_he_claims() -> None:
+def test_f1_a_stranger_who_names_a_number_gets_a_ticket_that_says_what_he_claims() -> None:
     out = settled([by_number("r", MALLORY)], existing())
     assert words(out) == ["ticket_created"]
     assert fact_of(out).claims == NUMBER
@@ -237,7 +240,7 @@ def test_a_stranger_who_names_a_number_gets_a_ticket_that_says_what_he_claims() 
     assert out.links == []
 
 
-def test_a_signed_id_admits_a_stranger_but_makes_nobody_a_participant() -> None:
+def test_f2_and_f5_a_signed_id_admits_a_stranger_but_makes_nobody_a_participant() -> None:
     signed = Candidate(Check.SIGNED_MESSAGE_ID, KEY, proves_sender=True)
     out = settled([dispatched("r", MALLORY, candidates=[signed], cc=[Party("", BRUNO)])], existing())
     assert words(out) == ["article_added"]
@@ -286,7 +289,7 @@ def test_a_ticket_whose_key_another_one_has_gets_a_longer_one() -> None:
     assert (len(ticket.key), ticket.key[:10]) == (16, mail.ticket_key)
 
 
-def test_where_anyone_may_write_a_stranger_and_whom_he_copies_take_no_part() -> None:
+def test_f5_where_anyone_may_write_a_stranger_and_whom_he_copies_take_no_part() -> None:
     out = settled([by_number("r", MALLORY, cc=[Party("", BRUNO)])], existing(), desk(follow_up_from="anyone"))
     assert (words(out), out.participants) == (["article_added"], [])
 
@@ -301,11 +304,31 @@ def with_agents() -> Desk:
 
 
 def test_an_agents_answer_from_his_own_mail_program_is_an_article_and_nobody_is_answered() -> None:
-    answer = dispatched("r", "agent@empresa.example", replies_to="old", to=[Party("", ANA)], cc=[Party("", BRUNO)])
+    said: dict[str, Any] = {
+        "to": [Party("", ANA)],
+        "cc": [Party("", BRUNO)],
+        "answer": Answer(withheld="own", verified=True),
+    }
+    answer = dispatched("r", "agent@empresa.example", replies_to="old", **said)
     out = settled([answer, dispatched("s", BRUNO, replies_to="r")], existing("closed successful"), with_agents())
     assert words(out) == ["article_added", "article_added"], "whom he copies takes part"
     assert (out.articles[0].sender_type, fact_of(out, 0).answer.withheld) == ("agent", "agent")
     assert [p.address for p in out.participants] == [BRUNO]
+
+
+def test_f3_an_agents_address_that_nothing_proves_is_a_customers_text_and_brings_nobody_in() -> None:
+    forged = dispatched("r", "agent@empresa.example", replies_to="old", cc=[Party("", MALLORY)])
+    out = settled([forged, dispatched("s", MALLORY, replies_to="r")], existing("closed successful"), with_agents())
+    assert out.articles[0].sender_type == "customer"
+    assert [p for p in out.participants if p.ticket_id == 7] == []
+    assert (words(out), out.changed[7].state) == (["article_added", "ticket_created"], "closed successful")
+    assert fact_of(out, 0).answer.withheld == "agent"
+
+
+def test_f3_who_answers_a_mail_of_ours_is_the_agent() -> None:
+    proof = [Candidate(Check.SIGNED_MESSAGE_ID, KEY, proves_sender=True)]
+    out = settled([dispatched("r", "agent@empresa.example", candidates=proof)], existing(), with_agents())
+    assert out.articles[0].sender_type == "agent"
 
 
 def test_an_agent_of_another_queue_is_nobody() -> None:
@@ -313,6 +336,48 @@ def test_an_agent_of_another_queue_is_nobody() -> None:
     snapshot.tickets[0].queue = "comercial"
     out = settled([dispatched("r", "agent@empresa.example", replies_to="old")], snapshot, with_agents())
     assert words(out) == ["ticket_created"]
+
+
+def test_f4_a_service_that_confirms_to_a_tickets_address_adds_nothing_to_the_ticket() -> None:
+    """The "ticket trick": whoever can read ticket 7 would read the service's secret there."""
+    named = [Candidate(Check.PLUS_ADDRESS, NUMBER)]
+    out = settled(
+        [dispatched("confirm", "no-reply@service.example", candidates=named, cc=[Party("", ANA)])], existing()
+    )
+    assert (words(out), fact_of(out).claims, out.links) == (["ticket_created"], NUMBER, [])
+
+
+def test_f10_who_takes_part_is_from_and_never_reply_to() -> None:
+    out = settled([dispatched("a", ANA, reply_to=[Party("", MALLORY)])])
+    assert [p.address for p in out.participants] == [ANA]
+    reply = dispatched("r", MALLORY, replies_to="a")
+    assert words(settled([dispatched("a", ANA, reply_to=[Party("", MALLORY)]), reply]))[1] == "ticket_created"
+
+
+def test_ligero_5_8_a_mail_whose_own_id_is_stored_is_a_duplicate_before_any_check() -> None:
+    named = [Candidate(Check.SUBJECT_NUMBER, NUMBER)]
+    out = settled([dispatched("a"), dispatched("a", uid="77", candidates=named)], existing())
+    assert words(out) == ["ticket_created", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("replies_to", "hidden", "visible"), [("old", True, False), ("old", False, True), ("other", True, True)]
+)
+def test_ligero_6_5_a_reply_to_what_the_customer_cannot_see_stays_hidden(
+    replies_to: str, *, hidden: bool, visible: bool
+) -> None:
+    named = [Candidate(Check.SUBJECT_NUMBER, NUMBER), Candidate(Check.IN_REPLY_TO, f"<{replies_to}@kunde.example>")]
+    [article] = settled([dispatched("r", candidates=named)], existing(hidden=hidden)).articles
+    assert (article.ticket_id, article.visible) == (7, visible)
+
+
+def test_ligero_6_5_the_newest_article_that_is_named_decides() -> None:
+    """Also where it came in the same batch."""
+    note = dispatched("note", follow_up=FollowUpPlan(visible=False), replies_to="old")
+    both = [Candidate(Check.IN_REPLY_TO, "<note@kunde.example>"), Candidate(Check.REFERENCES, "<old@kunde.example>")]
+    out = settled([note, dispatched("r", candidates=both), dispatched("s", replies_to="old")], existing())
+    assert [article.visible for article in out.articles] == [False, False, True]
+    assert [each.fact.visible for each in out.facts] == [False, False, True]  # type: ignore[union-attr]
 
 
 # --- closed tickets -------------------------------------------------------------------------------------------
@@ -327,6 +392,12 @@ def test_a_reply_reopens_a_closed_ticket() -> None:
     assert [line.type for line in out.history] == ["FollowUp", "StateUpdate"]
 
 
+@pytest.mark.parametrize(("state", "after"), [("closed successful", "pending reminder"), ("removed", "open")])
+def test_ligero_6_1_the_state_of_closed_tickets_is_not_that_of_removed_ones(state: str, after: str) -> None:
+    plan = FollowUpPlan(state="open", state_closed="pending reminder")
+    assert settled([by_number("r", follow_up=plan)], existing(state)).changed[7].state == after
+
+
 def test_a_late_parent_reopens_nothing_and_is_not_answered() -> None:
     snapshot = existing("closed successful")
     snapshot.namers = {id_hash("<parent@kunde.example>"): frozenset((7,))}
@@ -335,7 +406,7 @@ def test_a_late_parent_reopens_nothing_and_is_not_answered() -> None:
     assert fact_of(out).answer.withheld == "late-parent"
 
 
-def test_a_merged_ticket_stays_merged() -> None:
+def test_ligero_5_9_a_merged_ticket_stays_merged() -> None:
     out = settled([by_number("r")], existing("merged"))
     assert (words(out), out.changed[7].state) == (["article_added"], "merged")
 
@@ -397,17 +468,17 @@ def test_the_same_mail_again_under_another_uid_is_a_duplicate() -> None:
     assert (out.claims[1].ticket_id, out.claims[1].claims_content) == (101, False)
 
 
-def test_the_same_message_id_with_other_content_is_another_mail() -> None:
+def test_c4_the_same_message_id_with_other_content_is_another_mail() -> None:
     out = settled([dispatched("a", uid="5"), dispatched("a", uid="6", content="other", raw="other")])
     assert words(out) == ["ticket_created", "ticket_created"]
 
 
-def test_a_mail_in_two_accounts_of_one_queue_is_one_ticket() -> None:
+def test_c5_a_mail_in_two_accounts_of_one_queue_is_one_ticket() -> None:
     out = settled([dispatched("a"), dispatched("a", account="zwei")])
     assert words(out) == ["ticket_created", "duplicate"]
 
 
-def test_a_mail_for_two_queues_is_one_ticket_each_and_they_are_linked() -> None:
+def test_c5_a_mail_for_two_queues_is_one_ticket_each_and_they_are_linked() -> None:
     copies = [dispatched("a"), dispatched("a", account="zwei", queue="comercial")]
     out = settled([*copies, dispatched("a", account="drei", queue="comercial")])
     assert words(out) == ["ticket_created", "ticket_created", "duplicate"]
@@ -425,6 +496,33 @@ def test_an_ignored_mail_does_not_claim_its_content() -> None:
 
 
 # --- mails that become no ticket ------------------------------------------------------------------------------
+
+
+def test_ligero_8_4_a_refused_mail_becomes_no_ticket_and_its_sender_is_told() -> None:
+    plan = NewTicketPlan("suporte", "T", refused_by="portal")
+    event = dispatched("a", new=plan)
+    out = settled([event, event])
+    assert (words(out), out.created, out.articles, out.participants) == (["refused", "duplicate"], [], [], [])
+    fact = fact_of(out)
+    assert isinstance(fact, MailRefused)
+    assert (out.facts[0].key, fact.refused_by, fact.answer.address) == (event.content_key, "portal", ANA)
+    assert (fact.ticket_id, fact.article_id, fact.number) == ("0", "0", "")
+    assert (out.claims[0].outcome, out.claims[0].claims_content) == ("refused", False)
+
+
+@pytest.mark.parametrize("option", ["possible", "reject", "new_ticket"])
+@pytest.mark.parametrize("state", ["open", "closed successful"])
+def test_ligero_8_4_a_follow_up_is_never_refused(option: str, state: str) -> None:
+    plan = NewTicketPlan("suporte", "T", refused_by="portal")
+    out = settled([by_number("r", new=plan)], existing(state), desk(follow_up=option))
+    assert "refused" not in words(out)
+    assert len(out.articles) == 1
+
+
+def test_a_replay_of_a_refused_mail_is_settled_again() -> None:
+    refuses = NewTicketPlan("suporte", "T", refused_by="portal")
+    out = settled([dispatched("a", new=refuses), dispatched("a", replay_of="mail.received.v1/0/17")])
+    assert words(out) == ["refused", "ticket_created"]
 
 
 def test_quarantined_mail_waits_for_a_decision_and_claims_its_delivery() -> None:
@@ -462,3 +560,11 @@ def test_a_fact_is_bounded_whatever_a_stranger_wrote() -> None:
 
 def test_an_endless_address_is_no_participant() -> None:
     assert settled([dispatched("a", "x" * 4000 + "@kunde.example")]).participants == []
+
+
+def test_a_fact_tells_the_fields_of_its_ticket_within_bounds() -> None:
+    said = {f"F{n}": "v" * 4000 for n in range(80)}
+    plan = NewTicketPlan("suporte", "T", priority="4 high", type="I", service="S", sla="L", dynamic_fields=said)
+    fact = fact_of(settled([dispatched("a", new=plan)]))
+    assert (fact.priority, fact.type, fact.service, fact.sla, fact.customer_user) == ("4 high", "I", "S", "L", "")
+    assert (len(fact.dynamic_fields), set(map(len, fact.dynamic_fields.values()))) == (50, {500})

@@ -7,7 +7,7 @@ import pytest
 
 from services.ticketing.batch import Settlement, Snapshot
 from shared.desk.model import Agent, Desk, Queue
-from shared.events import Candidate, Check, FollowUpPlan, NewTicketPlan
+from shared.events import Candidate, Check, FollowUpPlan, Kind, NewTicketPlan
 from tests.unit.ticketing.mails import ANA, dispatched
 from tests.unit.ticketing.test_settle import by_number, existing, settled
 
@@ -105,6 +105,23 @@ def locked(queue: str, owner: str) -> Snapshot:
 def test_ligero_6_3_a_reopened_ticket_is_its_owners_or_free(queue: str, owner: str, lock: str) -> None:
     out = settled([by_number("r")], locked(queue, owner), DESK)
     assert out.changed[7].lock == lock
+
+
+@pytest.mark.parametrize(
+    ("state", "owner", "lock"),
+    [("open", "ana", "tmp_lock"), ("open", "saiu", "unlock"), ("open", "", "unlock"), ("removed", "ana", "tmp_lock")],
+)
+def test_ligero_6_3_only_a_closed_ticket_is_locked_and_one_of_nobody_is_always_free(
+    state: str, owner: str, lock: str
+) -> None:
+    snapshot = existing(state)
+    snapshot.tickets[0].queue, snapshot.tickets[0].owner, snapshot.tickets[0].lock = "preso", owner, "tmp_lock"
+    assert settled([by_number("r")], snapshot, DESK).changed[7].lock == lock
+
+
+def test_ligero_6_3_a_machine_locks_no_closed_ticket() -> None:
+    out = settled([by_number("r", kind=Kind.OUT_OF_OFFICE)], locked("preso", "ana"), DESK)
+    assert (out.changed[7].state, out.changed[7].lock) == ("closed successful", "tmp_lock")
 
 
 def test_the_number_of_another_system_finds_the_newest_open_ticket_that_holds_it() -> None:

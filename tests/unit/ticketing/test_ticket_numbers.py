@@ -21,11 +21,11 @@ from shared.subjects import find_numbers
         ("202609151000001", 3),
     ],
 )
-def test_the_check_digit_is_that_of_otrs(digits: str, digit: int) -> None:
+def test_ligero_9_the_check_digit_is_that_of_otrs(digits: str, digit: int) -> None:
     assert check_digit(digits) == digit
 
 
-def test_a_number_is_day_system_counter_and_check_digit() -> None:
+def test_ligero_9_a_number_is_day_system_counter_and_check_digit() -> None:
     assert ticket_number(date(2016, 1, 1), "10", 1) == "2016010110000019"
     assert ticket_number(date(2016, 1, 1), "10", 123_456)[:-1] == "2016010110123456"
 
