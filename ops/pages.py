@@ -15,6 +15,7 @@ import msgspec
 from prometheus_client.metrics import MetricWrapperBase
 
 from ops import manifests
+from ops.monitoring import rules
 from shared import events, metrics
 from shared.desk import schema as desk_schema
 from shared.settings import Settings
@@ -128,6 +129,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "desk.md": desk_schema.page_text,
     "desk.schema.json": desk_schema.schema_text,
     **manifests.FILES,
+    **rules.FILES,
 }
 
 

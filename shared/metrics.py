@@ -30,6 +30,14 @@ account_last_success = Gauge(
     "carteiro_account_last_success_timestamp_seconds", "Last complete look into the mailbox.", ["account"]
 )
 account_last_poll = Gauge("carteiro_account_last_poll_timestamp_seconds", "Last attempt, good or bad.", ["account"])
+account_interval = Gauge(
+    "carteiro_account_interval_seconds", "How often the desk wants the mailbox looked into, at least.", ["account"]
+)
+account_failing = Gauge(
+    "carteiro_account_failing_timestamp_seconds",
+    "Since when looks into the mailbox have failed, with the last result; no series: the last one succeeded.",
+    ["account", "result"],
+)
 account_fetch = Counter("carteiro_account_fetch", "Looks into a mailbox by result.", ["account", "result"])
 account_fetch_duration = Histogram(
     "carteiro_account_fetch_duration_seconds", "Duration of one look into a mailbox.", ["protocol"], buckets=_STAGE
@@ -48,6 +56,16 @@ brake = Gauge(
 )
 resync_silenced = Counter(
     "carteiro_account_resync_silenced", "Unknown mails of one resync beyond the limit, taken in silently.", ["account"]
+)
+
+OF_ACCOUNTS = (
+    account_oldest_unfetched,
+    account_last_success,
+    account_last_poll,
+    account_interval,
+    account_failing,
+    account_fetch,
+    resync_silenced,
 )
 
 # fetcher and mailer: log-in with OAuth2
@@ -136,6 +154,7 @@ mail_to_response = Histogram(
     ["template"],
     buckets=_LATENCY,
 )
+responses_due = Counter("carteiro_responses_due", "Automatic answers that were queued for an SMTP server.")
 smtp_attempts = Counter("carteiro_smtp_attempts", "Deliveries tried, by result.", ["result", "code_class"])
 smtp_queue_oldest = Gauge(
     "carteiro_smtp_queue_oldest_timestamp_seconds",
@@ -161,3 +180,34 @@ desk_reload_success_time = Gauge(
     "carteiro_desk_last_reload_success_timestamp_seconds", "When the desk in use was loaded."
 )
 desk_info = Gauge("carteiro_desk_info", "Always 1; which desk is in use.", ["sha256"])
+
+# label values that the code bounds: known here, so that a counter begins with 0 and its first event is an increase
+VALUES: dict[Counter | Histogram, dict[str, tuple[str, ...]]] = {
+    processed: {
+        "outcome": (
+            "ticket_created",
+            "article_added",
+            "follow_up_rejected",
+            "ignored",
+            "oversize",
+            "duplicate",
+            "quarantined",
+            "dead_lettered",
+        )
+    },
+    outbox_published: {"result": ("ok", "failed")},
+    messages_fetched: {"protocol": ("imap", "pop3")},
+    messages_skipped: {"reason": ("oversize", "vanished")},
+    stage_duration: {"stage": ("fetch", "publish", "dispatch", "store", "relay", "render", "send")},
+}
+for _metric, _values in VALUES.items():
+    ((_, _words),) = _values.items()
+    for _word in _words:
+        _metric.labels(_word)
+del _metric, _values, _words, _word
+
+
+def forget_account(account: str) -> None:
+    """Another process tells its series now; one left behind would look like a hanging account."""
+    for metric in OF_ACCOUNTS:
+        metric.remove_by_labels({"account": account})

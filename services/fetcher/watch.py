@@ -77,9 +77,12 @@ class Watch:
         self._began = 0.0  # when the session looked for the first time
         self._not_taken = 0
         self._complaint = ""
+        self._failing_since = 0.0
         self._pace = Pace()
 
     async def run(self) -> None:
+        metrics.account_interval.labels(self._name).set(self._account.interval.total_seconds())
+        metrics.resync_silenced.labels(self._name)  # begins with 0, so that the first one is an increase
         try:
             while True:
                 await self._sleep(await self._one_session())
@@ -88,7 +91,7 @@ class Watch:
                 "the lease is gone: another fetcher reads on", extra=fields(action="lease_lost", account=self._name)
             )
         finally:
-            _forget_metrics(self._name)
+            metrics.forget_account(self._name)
 
     async def _one_session(self) -> float:
         """A connection from its begin to its end; returns the seconds to wait before the next."""
@@ -185,6 +188,7 @@ class Watch:
         metrics.account_fetch_duration.labels("imap" if self._account.is_imap else "pop3").observe(monotonic() - began)
         metrics.account_last_success.labels(self._name).set(looked.began.timestamp())
         metrics.account_last_poll.labels(self._name).set(now().timestamp())
+        self._tell_failing("")
         return looked
 
     def _pause(self, looked: Looked) -> float:
@@ -193,7 +197,18 @@ class Watch:
             return interval
         return max(1.0, min(interval, (looked.retry_at - looked.began).total_seconds()))
 
+    def _tell_failing(self, result: str) -> None:
+        """Since when, with the last result; empty: it works."""
+        if not result:
+            self._failing_since = 0.0
+        elif not self._failing_since:
+            self._failing_since = now().timestamp()
+        metrics.account_failing.remove_by_labels({"account": self._name})
+        if result:
+            metrics.account_failing.labels(self._name, result).set(self._failing_since)
+
     async def _report(self, result: str, text: str, *, counted: bool = True) -> None:
+        self._tell_failing(result)
         if counted:
             metrics.account_fetch.labels(self._name, result).inc()
         log.warning(
@@ -219,11 +234,3 @@ class Watch:
             return self._password()
         except SecretMissing:
             return None
-
-
-def _forget_metrics(account: str) -> None:
-    """Another process tells them now; a series left behind would look like a hanging account."""
-    for gauge in (metrics.account_oldest_unfetched, metrics.account_last_success, metrics.account_last_poll):
-        with contextlib.suppress(KeyError):
-            gauge.remove(account)
-    metrics.account_fetch.remove_by_labels({"account": account})

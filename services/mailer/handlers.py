@@ -30,6 +30,8 @@ from services.mailer.states import State
 from shared import metrics
 from shared.clock import boottime, monotonic, now
 from shared.desk.load import LoadedDesk
+from shared.desk.model import Desk
+from shared.desk.model import Outbound as Way
 from shared.desk.watch import DeskWatch
 from shared.events import ArticleFact, UnknownFact
 from shared.failures import NewerWriter, Permanent
@@ -41,6 +43,7 @@ from shared.wire import decode_fact, of_newer_writer
 log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.01
+_NOWHERE = Way(type="none")
 
 
 class Doors(Protocol):
@@ -64,6 +67,7 @@ class Handler:
     doors: Doors
 
     async def __call__(self, records: Sequence[Record]) -> None:
+        began = monotonic()
         facts, skipped = _decoded(records)
         desk = await self._desk_for(facts)
         moment = now()
@@ -85,8 +89,9 @@ class Handler:
                 await batch.save_counts(known.counts)
             self.doors.hand_over(born_claimed(rows, claimed_since))
         self.doors.wake()
-        _count(rows, verdicts, skipped)
+        _count(rows, verdicts, skipped, desk.desk)
         metrics.bounces.inc(bounced)
+        metrics.stage_duration.labels("render").observe(monotonic() - began)
 
     async def _desk_for(self, facts: dict[str, ArticleFact]) -> LoadedDesk:
         """The desk in use; looked at once more when a fact names a queue it does not know: the writer may have
@@ -137,13 +142,15 @@ def born_claimed(rows: Sequence[Outbound], since: float) -> dict[str, list[Claim
     return found
 
 
-def _count(rows: Sequence[Outbound], verdicts: Sequence[Verdict], skipped: Counter[str]) -> None:
+def _count(rows: Sequence[Outbound], verdicts: Sequence[Verdict], skipped: Counter[str], desk: Desk) -> None:
     for kind, number in skipped.items():
         metrics.events_skipped.labels(kind).inc(number)
     withheld: Counter[tuple[MailKind, Reason]] = Counter()
     for row, verdict in zip(rows, verdicts, strict=True):
         if verdict.reason:
             withheld[row.kind, verdict.reason] += 1
+        elif row.kind == MailKind.AUTO_RESPONSE and desk.outbound.get(row.account, _NOWHERE).type != "none":
+            metrics.responses_due.inc()
     for (kind_, reason), number in withheld.items():
         (
             metrics.autoresponse_suppressed if kind_ is MailKind.AUTO_RESPONSE else metrics.notification_suppressed

@@ -199,7 +199,9 @@ class Lane:
             return Outcome(Result.UNTRIED)
         except AccountFault as fault:
             return self._faulty(mail, fault)
-        self._seconds += (monotonic() - began - self._seconds) / 8
+        took = monotonic() - began
+        metrics.stage_duration.labels("send").observe(took)
+        self._seconds += (took - self._seconds) / 8
         self._proven = True
         self._passed += 1
         self._suspects.pop(mail.id, None)

@@ -130,7 +130,8 @@ class Relay:
         return lead
 
     async def _publish(self, connection: Connection, lead: Lead, rows: Sequence[asyncpg.Record]) -> Lead:
-        async with asyncio.timeout(self._leads_until - _MARGIN_SECONDS - monotonic()):
+        started = monotonic()
+        async with asyncio.timeout(self._leads_until - _MARGIN_SECONDS - started):
             places = await self._producer.send_all([_record(row) for row in rows])
         reached: dict[int, int] = {}
         for place in places:
@@ -139,6 +140,7 @@ class Relay:
         lead = await relay_store.done(connection, lead, [row["id"] for row in rows], reached)
         self._leads_until = began + _LEASE_SECONDS
         metrics.outbox_published.labels("ok").inc(len(rows))
+        metrics.stage_duration.labels("relay").observe(monotonic() - started)
         return lead
 
     def _complain(self, cause: str) -> None:
