@@ -68,8 +68,8 @@ release: .venv/.dev image ## wheel, image, SBOM and checksums in dist/
 mutants: .venv/.dev ## take each protection of tests/mutations.toml out: a test must fail (ONLY="words" for a part)
 	@PATH="$$PATH:$(TOOLS)" $(PY) -m tests.mutants $(ONLY)
 
-bench: .venv/.dev ## mails per second and CPU per mail through the whole path (N=20000 RUNS=3)
-	@$(PY) -m bench.path $(or $(N),20000) $(or $(RUNS),3)
+bench: .venv/.dev ## mails per second and CPU per mail through the whole path (N=20000 RUNS=3 PARTITIONS=)
+	@$(PY) -m bench.path $(or $(N),20000) $(or $(RUNS),3) $(or $(PARTITIONS),0)
 
 pages: .venv/.dev ## write the generated pages of docs/ anew
 	@$(PY) -m ops.pages

@@ -1,11 +1,12 @@
 """The whole path: N mails wait in mailboxes, N tickets and N answers come out; then single mails at light load.
 
-    make bench N=20000 RUNS=3
+    make bench N=20000 RUNS=3 PARTITIONS=64
 
 Dovecot is the mailbox where it can be had, else GreenMail (smaller mailboxes: its cost grows with their square); the
-answers go to a sink that keeps nothing. Prints, and writes as JSON (`bench/results/latest.json`), mails/s, CPU
-milliseconds a mail and peak memory of each process, latency from the server's IDLE push to the answer at the sink,
-and how slow the machine was (`bench/machine.py`). CPU is the figure to trust.
+answers go to a sink that keeps nothing. PARTITIONS: of each topic, instead of those declared. Prints, and writes as
+JSON (`bench/results/latest.json`), mails/s, CPU milliseconds a mail and peak memory of each process, latency from the
+server's IDLE push to the answer at the sink, and how slow the machine was (`bench/machine.py`). CPU is the figure to
+trust.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from aiokafka.admin import NewPartitions
 
 from bench import machine
 from bench.mails import mix
@@ -32,8 +34,9 @@ from ops.stack.servers import ALL, Wanted, serve
 from ops.stack.settings import StackSettings, free_ports
 from ops.stack.supervisor import Supervisor
 from shared.clock import monotonic
-from shared.kafka.admin import apply_topics
+from shared.kafka.admin import admin, apply_topics
 from shared.migrations import migrate
+from shared.topics import TOPICS
 from tests import dovecot
 from tests.e2e.installation import DESK, SERVICES, Installation
 from tests.e2e.mails import Sent
@@ -87,7 +90,7 @@ def desk(boxes: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def rig(boxes: int) -> AsyncIterator[tuple[Rig, dict[str, psutil.Process]]]:
+async def rig(boxes: int, partitions: int) -> AsyncIterator[tuple[Rig, dict[str, psutil.Process]]]:
     """Everything up, every mailbox watched and empty; the servers' processes beside."""
     with tempfile.TemporaryDirectory(prefix="cb") as name:
         folder = Path(name)
@@ -115,7 +118,7 @@ async def rig(boxes: int) -> AsyncIterator[tuple[Rig, dict[str, psutil.Process]]
                     sink=folder / "sink.log",
                 )
                 try:
-                    await _prepare(made, boxes)
+                    await _prepare(made, boxes, partitions)
                     yield made, {name: psutil.Process(pid) for name, pid in supervisor.running.items()}
                 finally:
                     made.stop()
@@ -149,7 +152,7 @@ async def _greets(port: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _prepare(made: Rig, boxes: int) -> None:
+async def _prepare(made: Rig, boxes: int, partitions: int) -> None:
     (made.folder / "secrets").mkdir(parents=True)
     (made.folder / "secrets" / "message_id_keys").write_text("6f" * 32 + "\n")
     (made.folder / "recebido.txt").write_text("Seu chamado tem o numero <OTRS_TICKET_TicketNumber>.\n")
@@ -160,6 +163,9 @@ async def _prepare(made: Rig, boxes: int) -> None:
             made.box.put(address, ())
     made.write_desk(desk(boxes))
     await apply_topics(made.servers.kafka, made.prefix, 1)
+    if partitions:
+        async with admin(made.servers.kafka) as client:
+            await client.create_partitions({made.prefix + topic.name: NewPartitions(partitions) for topic in TOPICS})
     made.start(*SERVICES)
     await made.watching(boxes)
 
@@ -229,10 +235,10 @@ def _pushed(imap: imaplib.IMAP4) -> float:
     return time.time()
 
 
-async def measure(count: int, runs: int) -> dict[str, Any]:
+async def measure(count: int, runs: int, partitions: int) -> dict[str, Any]:
     mailbox = "Dovecot" if not dovecot.not_run() else f"GreenMail ({dovecot.not_run()})"
     boxes = 4 if not dovecot.not_run() else max(4, count // 500)
-    async with rig(boxes) as (made, servers):
+    async with rig(boxes, partitions) as (made, servers):
         first = 0
         print(f"  warm-up: {WARM_UP} mails")
         await heavy(made, servers, boxes, WARM_UP, first)
@@ -245,7 +251,13 @@ async def measure(count: int, runs: int) -> dict[str, Any]:
         latency = await light(made, boxes, first)
         assert await made.count("SELECT count(*) FROM ticketing.dead_letters") == 0
         assert await made.tickets() == first + latency.get("mails", 0)
-    return {"mailbox": mailbox, "runs": results, "median": _median(results), "latency": latency}
+    return {
+        "mailbox": mailbox,
+        "partitions": partitions,
+        "runs": results,
+        "median": _median(results),
+        "latency": latency,
+    }
 
 
 def _median(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -266,12 +278,12 @@ def _median(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def main(count: int, runs: int) -> None:
-    result = asyncio.run(measure(count, runs))
+def main(count: int, runs: int, partitions: int) -> None:
+    result = asyncio.run(measure(count, runs, partitions))
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result["median"] | {"latency": result["latency"]}, indent=1))
 
 
 if __name__ == "__main__":
-    main(*([int(word) for word in sys.argv[1:]] + [20000, 3][len(sys.argv) - 1 :]))
+    main(*([int(word) for word in sys.argv[1:]] + [20000, 3, 0][len(sys.argv) - 1 :]))
