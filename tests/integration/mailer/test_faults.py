@@ -85,9 +85,14 @@ async def test_a_mail_that_alone_meets_the_accounts_fault_is_deferred_and_holds_
     found = await world(smtp(script))
     async with found.running():
         await queue(found, "bad@kunde.example", *[f"k{n}@kunde.example" for n in range(20)])
-        await until(lambda: is_state(found, "bad@kunde.example", "deferred"))
+        await until(lambda: deferred_for(found, "bad@kunde.example", "quota"))
         await until(lambda: len(script.mails) == 20)
-    assert (await found.row("bad@kunde.example"))["smtp_class"] == "quota"
+
+
+async def deferred_for(found: World, recipient: str, word: str) -> bool:
+    """Before that its lane may have given it back untried."""
+    row = await found.row(recipient)
+    return (row["state"], row["smtp_class"]) == ("deferred", word)
 
 
 async def test_another_2xx_after_the_dot_is_acceptance(world: Make, script: Script) -> None:
