@@ -8,12 +8,12 @@ from typing import Any
 from shared.events import DeadLetter
 from shared.postgres import Connection, Pool
 
-# the topic delivers a letter at least once
+# the topic delivers a letter at least once; another record at the same place, of a Kafka before, is another letter
 _INSERT = """
 INSERT INTO ticketing.dead_letters (origin_topic, origin_partition, origin_offset, origin_id, service, reason,
                                     exception, key, value, headers, original, raw_sha256, received_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-ON CONFLICT (origin_topic, origin_partition, origin_offset, origin_id) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 _OPEN = "SELECT origin_topic, count(*) AS letters FROM ticketing.dead_letters WHERE state = 'open' GROUP BY 1"
 

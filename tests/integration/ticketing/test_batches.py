@@ -311,3 +311,12 @@ async def test_a_refused_mail_leaves_a_decision_and_a_fact_and_no_ticket(pool: P
     row = await pool.fetchrow("SELECT key, type FROM ticketing.outbox")
     assert row is not None
     assert tuple(row) == (event.content_key, "mail-refused")
+
+
+async def test_another_mail_at_the_place_of_an_older_letter_is_a_letter_of_its_own(pool: Pool, tmp_path: Path) -> None:
+    """Kafka was set up anew, and its offsets begin again."""
+    handle = handler(pool, tmp_path)
+    for name in ("first", "second", "second"):
+        await handle(batch([dispatched(name, action="quarantine", reason="quarantine:depth")]))
+    rows = await pool.fetch("SELECT origin_offset, original FROM ticketing.dead_letters ORDER BY id")
+    assert [tuple(row) for row in rows] == [(0, "0/first.zst"), (0, "0/second.zst")]
