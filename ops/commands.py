@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from services.ticketing.commands import LINKS, AddNote, Command, Merge, Set, SetLink, Split, Tag, Watch
+from services.ticketing.commands import LINKS, AddNote, Command, Merge, Reply, Set, SetLink, Split, Tag, Watch
 
 
 class _Time(click.ParamType[datetime]):
@@ -69,6 +69,28 @@ def note(
 
 @click.command()
 @_number
+@click.option("--subject", default="", help="Without it that of the customer's mail.")
+@click.option("--text", help="Without it: standard input.")
+@click.option("--to", multiple=True, metavar="ADDRESS", help="Without it the customer.")
+@click.option("--cc", multiple=True, metavar="ADDRESS")
+@_ordered
+def reply(
+    number: str,
+    *,
+    subject: str,
+    text: str | None,
+    to: tuple[str, ...],
+    cc: tuple[str, ...],
+    agent_name: str,
+    why: str,
+    version: int | None,
+) -> None:
+    """Answer the customer by mail, from the address that he wrote to."""
+    _run(number, Reply(sys.stdin.read() if text is None else text, subject, to, cc), agent_name, why, version)
+
+
+@click.command()
+@_number
 @click.option("--into", required=True, metavar="NUMBER", help="The ticket that it becomes part of.")
 @_ordered
 def merge(number: str, *, into: str, agent_name: str, why: str, version: int | None) -> None:
@@ -122,7 +144,7 @@ def tag(
     _run(number, Tag(add, drop), agent_name, why, version)
 
 
-COMMANDS = (set_, note, merge, split, link, watch, tag)
+COMMANDS = (set_, note, reply, merge, split, link, watch, tag)
 
 
 @click.group()

@@ -290,9 +290,9 @@ class TicketEvent(Struct, frozen=True, kw_only=True):
 
 class ArticleFact(TicketEvent, frozen=True, kw_only=True):
     """What the facts raised by an incoming mail share. Of a bounce: the recipients that it names (`bounced`) and the
-    Message-ID of the mail it is about (`bounce_of`). `type` to `dynamic_fields` are the ticket's, empty in facts
-    from before they were told; of dynamic fields the first 50, each value cut at 500 characters. `visible`: for the
-    customer."""
+    Message-ID of the mail it is about (`bounce_of`). `silent`: one of too many of its sender, nobody is told of it.
+    `type` to `dynamic_fields` are the ticket's, empty in facts from before they were told; of dynamic fields the first
+    50, each value cut at 500 characters. `visible`: for the customer."""
 
     article_id: str
     account: str
@@ -307,6 +307,7 @@ class ArticleFact(TicketEvent, frozen=True, kw_only=True):
     answer: Answer
     bounced: list[BouncedRecipient] = []
     bounce_of: str = ""
+    silent: bool = False
     received_at: datetime
     type: str = ""
     service: str = ""
@@ -397,6 +398,21 @@ class NoteAdded(CommandFact, frozen=True, kw_only=True):
     visible: bool = False
 
 
+class AgentReplied(CommandFact, frozen=True, kw_only=True):
+    """An agent answered the customer: the mail is to be sent. `sender`: the address of ours that it leaves from.
+    `references` are those of the customer's last mail, oldest first, `in_reply_to` is its id. The text is the
+    article's."""
+
+    TYPE: ClassVar[str] = "agent-replied"
+    article_id: str
+    sender: Party
+    to: list[Party]
+    cc: list[Party] = []
+    subject: str = ""
+    in_reply_to: str = ""
+    references: list[str] = []
+
+
 class TicketMerged(CommandFact, frozen=True, kw_only=True):
     """A ticket became part of another one, which has its articles from now on: mail to it goes there."""
 
@@ -423,6 +439,7 @@ Fact = (
     | MailRefused
     | TicketUpdated
     | NoteAdded
+    | AgentReplied
     | TicketMerged
     | TicketSplit
     | MailOversize

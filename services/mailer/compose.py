@@ -36,7 +36,9 @@ class Letter(NamedTuple):
     """What a mail says. `html` empty: the text alone. `sender` and `recipient.address` are ASCII; identifiers carry
     their angle brackets.
 
-    `answer`: RFC 3834 tells an automatic answer (`auto-replied`) from what no mail asked for (`auto-generated`).
+    `to` and `cc`: what an agent's mail shows to all who get it, instead of the recipient alone. `by_agent`: a person
+    wrote it. `answer`: RFC 3834 tells an automatic answer (`auto-replied`) from what no mail asked for
+    (`auto-generated`).
     """
 
     sender: Mailbox
@@ -50,6 +52,9 @@ class Letter(NamedTuple):
     date: datetime
     answer: bool
     loop_mark: str
+    to: Sequence[Mailbox] = ()
+    cc: Sequence[Mailbox] = ()
+    by_agent: bool = False
 
 
 def compose(letter: Letter) -> bytes:
@@ -57,7 +62,8 @@ def compose(letter: Letter) -> bytes:
     head = [
         f"Date: {format_datetime(letter.date)}",
         f"From: {_mailbox(letter.sender)}",
-        f"To: {_mailbox(letter.recipient)}",
+        "To: " + ",\r\n ".join(map(_mailbox, letter.to or [letter.recipient])),
+        *(["Cc: " + ",\r\n ".join(map(_mailbox, letter.cc))] if letter.cc else []),
         f"Subject: {header_text(letter.subject)}",
         f"Message-ID: {letter.message_id}",
     ]
@@ -65,11 +71,12 @@ def compose(letter: Letter) -> bytes:
         head.append(f"In-Reply-To: {letter.in_reply_to}")
     if letter.references:
         head.append("References: " + "\r\n ".join(letter.references))
-    head.append("Auto-Submitted: " + ("auto-replied" if letter.answer else "auto-generated"))
-    if letter.answer:  # a group refuses a notification that bears one of these
-        head += ["Precedence: bulk", "X-Loop: yes"]
+    if not letter.by_agent:
+        head.append("Auto-Submitted: " + ("auto-replied" if letter.answer else "auto-generated"))
+        if letter.answer:  # a group refuses a notification that bears one of these
+            head += ["Precedence: bulk", "X-Loop: yes"]
+        head.append("X-Auto-Response-Suppress: All")
     head += [
-        "X-Auto-Response-Suppress: All",
         f"X-Carteiro-Loop: {_clean(letter.loop_mark)}",
         "MIME-Version: 1.0\r\n",
     ]

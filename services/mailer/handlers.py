@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from services.mailer.agent_replies import rows_of_reply
 from services.mailer.letters import Desktop, Sign
 from services.mailer.loops import WINDOWS, Reason, Verdict, counted
 from services.mailer.plans import (
@@ -24,7 +25,7 @@ from services.mailer.plans import (
     verdict_of,
     windows_for,
 )
-from services.mailer.queue_store import DOT_WITHIN, Claimed, QueueStore
+from services.mailer.queue_store import DOT_WITHIN, Batch, Claimed, QueueStore
 from services.mailer.recipients import MailKind
 from services.mailer.states import State
 from shared import metrics
@@ -33,7 +34,7 @@ from shared.desk.load import LoadedDesk
 from shared.desk.model import Desk
 from shared.desk.model import Outbound as Way
 from shared.desk.watch import DeskWatch
-from shared.events import ArticleFact, UnknownFact
+from shared.events import AgentReplied, ArticleFact, UnknownFact
 from shared.failures import NewerWriter, Permanent
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -68,16 +69,17 @@ class Handler:
 
     async def __call__(self, records: Sequence[Record]) -> None:
         began = monotonic()
-        facts, skipped = _decoded(records)
+        facts, replies, skipped = _decoded(records)
         desk = await self._desk_for(facts)
         moment = now()
         plans = [plan_for(event_id, fact, desk.desk) for event_id, fact in facts.items()]
-        drafts = await _composed(plans, Desktop(desk.desk, desk.texts, self.sign), moment)
+        desktop = Desktop(desk.desk, desk.texts, self.sign)
+        drafts = await _composed(plans, desktop, moment)
         with self.doors.reserved() as room:
             claimed_since = boottime()
             async with self.store.batch() as batch:
                 await batch.take_offsets(EVENTS, records)
-                fresh = await batch.claim(facts)
+                fresh = await batch.claim([*facts, *replies])
                 drafts = [draft for draft in drafts if draft.plan.event_id in fresh]
                 plans = [plan for plan in plans if plan.event_id in fresh]
                 known = await batch.known(windows_for(plans, desk.desk, moment), _recipients(plans))
@@ -85,6 +87,7 @@ class Handler:
                 ids, birth = await batch.birth(len(drafts), room)
                 rows = rows_of(zip(drafts, verdicts, strict=True), iter(ids), desk.desk, birth)
                 await batch.enqueue(rows)
+                await _enqueue_replies(batch, {each: replies[each] for each in replies if each in fresh}, desktop)
                 bounced = await batch.bounce(bounces_of(plan.fact for plan in plans))
                 await batch.save_counts(known.counts)
             self.doors.hand_over(born_claimed(rows, claimed_since))
@@ -113,6 +116,17 @@ async def _composed(plans: Sequence[Plan], desktop: Desktop, moment: datetime) -
                 await asyncio.sleep(0)
                 began = monotonic()
     return drafts
+
+
+async def _enqueue_replies(batch: Batch, replies: Mapping[str, AgentReplied], desktop: Desktop) -> None:
+    if not replies:
+        return
+    texts = await batch.texts([int(fact.article_id) for fact in replies.values()])
+    ids, birth = await batch.birth(sum(len(fact.to) + len(fact.cc) for fact in replies.values()), {})
+    numbers = iter(ids)
+    for event_id, fact in replies.items():
+        text = texts.get(int(fact.article_id))
+        await batch.enqueue(list(rows_of_reply(event_id, fact, text, desktop=desktop, ids=numbers, birth=birth)))
 
 
 def _recipients(plans: Sequence[Plan]) -> list[str]:
@@ -170,9 +184,11 @@ def origin_of(record: Record) -> str:
     return (record.key or b"").decode("ascii", "replace")
 
 
-def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], Counter[str]]:
-    """Facts by event id, and how many of which type are not for us. Raises Permanent for what is no event."""
+def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], dict[str, AgentReplied], Counter[str]]:
+    """Facts by event id, agents' answers by event id, and how many of which type are not for us. Raises Permanent for
+    what is no event."""
     facts: dict[str, ArticleFact] = {}
+    replies: dict[str, AgentReplied] = {}
     skipped: Counter[str] = Counter()
     for record in records:
         event_id = record.header("ce_id").decode("utf-8", "replace")
@@ -185,15 +201,17 @@ def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], Counter
             if of_newer_writer(error):
                 raise NewerWriter("a value of a newer version") from error
             raise Permanent("decode", _field(error)) from error
-        if not isinstance(fact, ArticleFact):
+        if not isinstance(fact, ArticleFact | AgentReplied):
             skipped[fact.TYPE] += 1
         elif not event_id:
             raise Permanent("decode", "ce_id")
         elif not fact.ticket_id.isdecimal():
             raise Permanent("decode", "$.ticket_id")
+        elif isinstance(fact, AgentReplied):
+            replies.setdefault(event_id, fact)
         else:
             facts.setdefault(event_id, fact)  # the first: a repeat is of a later moment, and others may have read it
-    return facts, skipped
+    return facts, replies, skipped
 
 
 def _field(error: msgspec.MsgspecError) -> str:

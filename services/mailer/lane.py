@@ -190,7 +190,9 @@ class Lane:
     async def _try(self, transport: Transport, mail: Claimed) -> Outcome:
         if monotonic() < self._paused_until:
             return Outcome(Result.UNTRIED)
-        envelope_from = "" if self.account.null_sender else mail.sender  # RFC 3834 section 3.3: no bounce comes back
+        # RFC 3834 section 3.3: no bounce of automatic mail comes back; that of a person's answer does
+        automatic = mail.kind != MailKind.REPLY
+        envelope_from = "" if self.account.null_sender and automatic else mail.sender
         try:
             began = monotonic()
             outcome = await transport.deliver(envelope_from, mail.recipient, mail.raw, mail.dot_before)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from services.mailer.compose import Letter, compose, thread, valid_id
 from services.mailer.placeholders import render, render_html, values_of, values_of_failure
-from services.mailer.recipients import Answer, Notification
+from services.mailer.recipients import Answer, Notification, deliverable
 from services.mailer.texts import Text, shipped
 from shared import subjects
 from shared.desk.model import Desk, Mailbox, NotifiedAgent, Refusal
-from shared.events import ArticleFact
+from shared.events import AgentReplied, ArticleFact
 from shared.message_ids import STABLE, key_of
 
 Sign = Callable[[str, str, str], str]
@@ -131,6 +131,36 @@ def _write(
         )
     )
     return Mail(raw, message_id)
+
+
+def write_reply(fact: AgentReplied, text: str, address: str, delivery: str, desktop: Desktop) -> Mail:
+    """An agent's answer, as it goes to this one of its recipients."""
+    desk = desktop.desk
+    sender = Mailbox(fact.sender.name, deliverable(fact.sender.address))
+    domain = sender.address.rpartition("@")[2]
+    ticket = fact.ticket_key or key_of("ticket", fact.ticket_id)
+    message_id, stable = (_signed(desktop.sign, ticket, each, domain) for each in (delivery, STABLE))
+    to, cc = (
+        [Mailbox(each.name, shown) for each in parties if (shown := deliverable(each.address))]
+        for parties in (fact.to, fact.cc)
+    )
+    letter = Letter(
+        sender=sender,
+        recipient=Mailbox("", address),
+        subject=subjects.build(fact.subject, fact.number, desk.ticket, action="reply"),
+        text=text,
+        html="",
+        message_id=message_id,
+        in_reply_to=fact.in_reply_to if valid_id(fact.in_reply_to) else stable,
+        references=thread(fact.references, fact.in_reply_to, stable),
+        date=fact.occurred_at,
+        answer=False,
+        loop_mark=desk.ticket.system_id,
+        to=to,
+        cc=cc,
+        by_agent=True,
+    )
+    return Mail(compose(letter), message_id)
 
 
 def _signed(sign: Sign, ticket: str, delivery: str, domain: str) -> str:

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     DOMAIN_LIMIT = "domain_limit"
     TOTAL_LIMIT = "total_limit"
     AGENT_LIMIT = "agent_limit"
+    TEXT_GONE = "text_gone"
     NO_RESPONSE_REGEXP = "no_response_regexp"
 
 

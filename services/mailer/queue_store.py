@@ -150,6 +150,12 @@ class Batch:
         )
         return found
 
+    _TEXTS = "SELECT article_id, text FROM ticketing.mail_facts_v1 WHERE article_id = ANY ($1::bigint[])"
+
+    async def texts(self, articles: Collection[int]) -> dict[int, str]:
+        """Article -> its text, of those that are there."""
+        return {row["article_id"]: row["text"] for row in await self.connection.fetch(self._TEXTS, list(articles))}
+
     async def enqueue(self, rows: Sequence[Outbound]) -> None:
         await self.connection.copy_records_to_table(
             "outbound", schema_name=SCHEMA, columns=Outbound._fields, records=rows
@@ -321,7 +327,7 @@ class QueueStore:
         UPDATE mailer.outbound o SET told_at = now()
         FROM (SELECT id FROM mailer.outbound
               WHERE state = 'failed' AND failed_at > now() - interval '1 day' AND told_at IS NULL
-                AND kind = 'auto_response' AND message_id <> '' AND ticket_id > 0
+                AND kind IN ('auto_response', 'reply') AND message_id <> '' AND ticket_id > 0
               ORDER BY failed_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED) f
         WHERE o.id = f.id
         RETURNING o.event_id, o.recipient, o.ticket_id, o.ticket_number, o.sender, o.message_id,

@@ -20,6 +20,7 @@ _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9
 class MailKind(StrEnum):
     AUTO_RESPONSE = "auto_response"
     NOTIFICATION = "notification"
+    REPLY = "reply"
 
 
 class Occasion(StrEnum):
@@ -78,10 +79,12 @@ def _rule(fact: ArticleFact) -> AutoResponseType:
 
 
 def notifications_for(fact: ArticleFact, desk: Desk) -> list[Notification]:
-    """The agents who are told. Silent: what was refused, backfill, loops, mail from an address of ours, and bounces,
-    which may be those of notifications. Other automatic mail is told, but not to the agent it comes from: his absence
-    note would answer the notification, and be notified, for ever."""
-    if isinstance(fact, MailRefused) or fact.origin is Origin.BACKFILL or fact.kind in (Kind.LOOP, Kind.BOUNCE):
+    """The agents who are told. Silent: what was refused, backfill, loops, floods, mail from an address of ours, and
+    bounces, which may be those of notifications. Other automatic mail is told, but not to the agent it comes from: his
+    absence note would answer the notification, and be notified, for ever."""
+    if isinstance(fact, MailRefused) or fact.silent:
+        return []
+    if fact.origin is Origin.BACKFILL or fact.kind in (Kind.LOOP, Kind.BOUNCE):
         return []
     author = fact.sender.address.lower()
     if author in desk.own_addresses:

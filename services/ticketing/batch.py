@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from shared.events import Check, Fact, MailDispatched
+from shared.events import Check, Fact, MailDispatched, Party
 from shared.message_ids import LONG_KEY_CHARACTERS, key_of
 
 _MOST_NAMED = 100
@@ -56,6 +56,11 @@ def longer_key(event_id: str) -> str:
 def id_hash(message_id: str) -> bytes:
     """What a Message-ID is looked up by: Message-IDs are strangers' input, of any length, and personal data."""
     return hashlib.sha256(message_id.strip().strip("<>").encode("utf-8", "surrogateescape")).digest()[:16]
+
+
+def sender_hash(address: str) -> bytes:
+    """What a sender's mails are counted by: nothing of it names him once they are gone."""
+    return hashlib.sha256(f"sender\0{address.lower()}".encode("utf-8", "surrogateescape")).digest()[:16]
 
 
 class Sought(NamedTuple):
@@ -140,6 +145,16 @@ class Kept(NamedTuple):
     message: bytes
 
 
+class LastMail(NamedTuple):
+    """The customer's last mail on a ticket: what an agent's answer continues. `recipients`: addresses."""
+
+    message_id: str
+    references: list[str]
+    recipients: list[str]
+    sender: Party
+    subject: str
+
+
 @dataclass
 class Snapshot:
     """What the database knows that concerns a batch, read under the batch's lock.
@@ -148,6 +163,9 @@ class Snapshot:
     ten; `hidden`: those of the carriers' tickets whose customer cannot see the article. `ticket_ids`,
     `article_ids`: reserved ids, one each for every mail. `counter`: the day's last ticket number. `kept`: what was
     published of these mails and of the tickets that they name; `articles`: those of their articles' ids that exist.
+    `absent`: agents who are out of office. `flood`: sender's hash -> tickets of this hour. Where agents write:
+    `notified`, ticket -> (address, Message-ID), both in lower case, of notifications that were sent about it, and
+    `last`, ticket -> its customer's last mail.
     """
 
     claims: list[Claim] = field(default_factory=list)
@@ -161,6 +179,10 @@ class Snapshot:
     counter: int = 0
     kept: list[Kept] = field(default_factory=list)
     articles: frozenset[int] = frozenset()
+    absent: frozenset[str] = frozenset()
+    flood: dict[bytes, int] = field(default_factory=dict)
+    notified: dict[int, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    last: dict[int, LastMail] = field(default_factory=dict)
 
 
 class Article(NamedTuple):
@@ -169,6 +191,7 @@ class Article(NamedTuple):
     mail: Mail
     sender_type: str = "customer"
     visible: bool = True
+    direction: str = "incoming"
 
 
 class Participant(NamedTuple):
@@ -216,7 +239,7 @@ class Outcome(NamedTuple):
 @dataclass
 class Settlement:
     """Rows to write, in the order of the fold. `changed`: tickets that existed before, by id. `decided`: mails
-    whose decision is kept. `recalled`: events whose kept names have served."""
+    whose decision is kept. `recalled`: events whose kept names have served. `flood`: as in the snapshot, afterwards."""
 
     created: list[Ticket] = field(default_factory=list)
     changed: dict[int, Ticket] = field(default_factory=dict)
@@ -231,3 +254,4 @@ class Settlement:
     outcomes: list[Outcome] = field(default_factory=list)
     recalled: list[str] = field(default_factory=list)
     counter: int = 0
+    flood: dict[bytes, int] = field(default_factory=dict)

@@ -11,19 +11,21 @@ from services.ticketing.commands import (
     Decided,
     Given,
     Merge,
+    Note,
     Order,
     Quoted,
     Refusal,
     Refused,
+    Reply,
     SetLink,
     Split,
 )
 from services.ticketing.deciding import decide
 from services.ticketing.relay_store import must_be_compared
 from services.ticketing.ticket_numbers import counting_day, number_of
-from services.ticketing.ticket_rows import CHANGE, COLUMNS, CREATED, change_row, created_row
+from services.ticketing.ticket_rows import CHANGE, COLUMNS, CREATED, change_row, created_row, last_mails
 from shared.clock import now
-from shared.desk.model import Desk
+from shared.desk.model import Agent, Desk
 from shared.message_ids import key_of
 from shared.postgres import Connection
 from shared.wire import encode_fact
@@ -55,7 +57,7 @@ _NOTE = """
 INSERT INTO ticketing.articles (id, ticket_id, direction, sender_type, visible, kind, from_name, from_address,
                                 recipients, subject, message_id, in_reply_to, reference_ids, text, html, account,
                                 original, transport_key, raw_sha256, received_at, created_at)
-VALUES ($1, $2, 'internal', 'agent', $3, 'note', $4, $5, '{}', $6, '', '{}', '{}', $7, '', '', '', '', '', $8, $8)
+VALUES ($1, $2, $9, 'agent', $3, $10, $4, $5, $11, $6, '', '{}', '{}', $7, '', '', '', '', '', $8, $8)
 """
 # the copy has no hash of the Message-ID: replies to the mail itself stay where it was
 _COPY = """
@@ -168,9 +170,10 @@ async def _given(
             other = tickets.get(number)
             linked = other is not None and await connection.fetchval(_LINKED, ticket.id, other.id, kind)
             return Given(ticket, other, linked=bool(linked))
-        case AddNote():
+        case AddNote() | Reply():
             await must_be_compared(connection)
-            return Given(ticket, article_id=await connection.fetchval(_ARTICLE_ID))
+            last = await last_mails(connection, [ticket.id]) if isinstance(command, Reply) else {}
+            return Given(ticket, last=last.get(ticket.id), article_id=await connection.fetchval(_ARTICLE_ID))
         case Split(article_id=article_id):
             await must_be_compared(connection)
             row = await connection.fetchrow(_ARTICLE, article_id, ticket.id)
@@ -198,9 +201,7 @@ async def _save(connection: Connection, decided: Decided, desk: Desk, order: Ord
         columns = zip(*map(change_row, decided.changed), strict=True)
         await connection.execute(CHANGE, *map(list, columns), moment)
     if note := decided.note:
-        author = desk.agents[order.agent]
-        row = note.id, note.ticket_id, note.visible, author.name, author.email, note.subject, note.text, moment
-        await connection.execute(_NOTE, *row)
+        await connection.execute(_NOTE, *_note_row(note, desk.agents[order.agent], moment))
     if decided.copied and decided.created:
         source, copy = decided.copied
         await connection.execute(_COPY, copy, decided.created.id, source, moment)
@@ -216,6 +217,15 @@ async def _save(connection: Connection, decided: Decided, desk: Desk, order: Ord
     await _copy(connection, "history", _HISTORY, [(*line, moment) for line in decided.history])
     facts = [(each.event_id, each.key, each.fact.TYPE, encode_fact(each.fact), moment) for each in decided.facts]
     await _copy(connection, "outbox", _OUTBOX, facts)
+
+
+def _note_row(note: Note, author: Agent, moment: datetime) -> tuple[Any, ...]:
+    """A note is from its author; an answer from the address that it leaves from, in his name."""
+    head = note.reply
+    address, kind = (head.sender.address, "human") if head else (author.email, "note")
+    recipients = {"to": head.to, "cc": head.cc, "reply_to": []} if head else {}
+    row = note.id, note.ticket_id, note.visible, author.name, address, note.subject, note.text, moment
+    return *row, "outgoing" if head else "internal", kind, recipients
 
 
 async def _copy(connection: Connection, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:

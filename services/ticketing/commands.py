@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.ticketing.batch import History, Link, OutgoingFact, Ticket
+from services.ticketing.batch import History, LastMail, Link, OutgoingFact, Ticket
+from services.ticketing.replies import Addressed
 
 LINKS = ("Normal", "ParentChild")
 """Types of links between tickets."""
@@ -52,6 +53,15 @@ class AddNote(NamedTuple):
     visible: bool = False
 
 
+class Reply(NamedTuple):
+    """Answers the customer: `to` is he where nobody is named; addresses. It leaves by mail."""
+
+    text: str
+    subject: str = ""
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+
+
 class Merge(NamedTuple):
     """The ticket becomes part of the one of number `into`."""
 
@@ -86,7 +96,7 @@ class Tag(NamedTuple):
     drop: tuple[str, ...] = ()
 
 
-Command = Set | AddNote | Merge | Split | SetLink | Watch | Tag
+Command = Set | AddNote | Reply | Merge | Split | SetLink | Watch | Tag
 
 
 class Refusal(StrEnum):
@@ -116,12 +126,13 @@ class Quoted(NamedTuple):
 
 class Given(NamedTuple):
     """What the command finds. `other`: the ticket that it names besides; `linked`: the two are linked so already.
-    `key`, `number` and ids are for what it makes."""
+    `last`: the customer's last mail. `key`, `number` and ids are for what it makes."""
 
     ticket: Ticket
     other: Ticket | None = None
     linked: bool = False
     article: Quoted | None = None
+    last: LastMail | None = None
     article_id: int = 0
     ticket_id: int = 0
     number: str = ""
@@ -129,13 +140,14 @@ class Given(NamedTuple):
 
 
 class Note(NamedTuple):
-    """An article that an agent wrote."""
+    """An article that an agent wrote. `reply`: its head, of one that goes to the customer."""
 
     id: int
     ticket_id: int
     subject: str
     text: str
     visible: bool
+    reply: Addressed | None = None
 
 
 @dataclass

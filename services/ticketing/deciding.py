@@ -22,19 +22,21 @@ from services.ticketing.commands import (
     Order,
     Refusal,
     Refused,
+    Reply,
     Set,
     SetLink,
     Split,
     Tag,
     Watch,
 )
-from services.ticketing.facts import LONGEST_SUBJECT, of_ticket
+from services.ticketing.facts import LONGEST_SUBJECT, of_ticket, reply_of
+from services.ticketing.replies import addressed, sent_to
 from services.ticketing.ticket_fields import LOCKS, PRIORITIES
 from shared.desk.model import Desk
-from shared.events import Change, NoteAdded, TicketMerged, TicketSplit, TicketUpdated
+from shared.events import AgentReplied, Change, NoteAdded, Party, TicketMerged, TicketSplit, TicketUpdated
 
 LONGEST_TEXT = 256 * 1024
-_Raised = TicketUpdated | NoteAdded | TicketMerged | TicketSplit
+_Raised = TicketUpdated | NoteAdded | AgentReplied | TicketMerged | TicketSplit
 _LONGEST_TAG, _MOST_TAGS, _MOST_WATCHERS = 64, 50, 100
 
 
@@ -172,6 +174,27 @@ class _Decision:
         )
         more = {"article_id": str(note.id), "subject": note.subject, "visible": note.visible}
         self._raise(ticket, NoteAdded, more)
+
+    @take.register
+    def _(self, command: Reply) -> None:
+        ticket = self._given.ticket
+        _readable("text", command.text, LONGEST_TEXT, empty=False)
+        _readable("subject", command.subject, LONGEST_SUBJECT)
+        for address in (*command.to, *command.cc):
+            _readable("address", address, LONGEST_SUBJECT)
+        to, cc = ([Party("", each) for each in named] for named in (command.to, command.cc))
+        head = addressed(ticket, self._given.last, self._desk, to=to, cc=cc, subject=command.subject)
+        if head is None:
+            raise Refused(Refusal.INVALID, "there is no address of ours to write from, or nobody else to write to")
+        note = Note(self._given.article_id, ticket.id, head.subject, command.text, True, head)
+        self.out.note = note
+        self.out.history.append(
+            History(ticket.id, note.id, "SendAnswer", sent_to(head), self._order.agent, self._order.why)
+        )
+        if ticket.state == "new":  # somebody works on it
+            self._put(ticket, "state", "open", "StateUpdate")
+            ticket.state_type = "open"
+        self._raise(ticket, AgentReplied, reply_of(note.id, head))
 
     @take.register
     def _(self, command: Merge) -> None:

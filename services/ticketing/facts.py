@@ -5,7 +5,17 @@ from itertools import islice
 from typing import Any
 
 from services.ticketing.batch import Article, Mail, Ticket
-from shared.events import ArticleAdded, Check, FollowUpRejected, MailOversize, MailRefused, TicketCreated
+from services.ticketing.replies import Addressed
+from shared.events import (
+    AgentReplied,
+    ArticleAdded,
+    Check,
+    FollowUpRejected,
+    MailOversize,
+    MailRefused,
+    Party,
+    TicketCreated,
+)
 
 # a fact must fit into a Kafka record whatever a stranger wrote: the article has it all
 _MOST_PARTIES = 100
@@ -15,10 +25,11 @@ _MOST_FIELDS, _LONGEST_VALUE = 50, 500
 
 
 def created(
-    mail: Mail, ticket: Ticket, article: Article, moment: datetime, *, follows: Ticket | None, claims: str
+    mail: Mail, ticket: Ticket, article: Article, moment: datetime, *, follows: Ticket | None, claims: str, silent: bool
 ) -> TicketCreated:
     return TicketCreated(
         **_shared(mail, ticket, article, moment),
+        silent=silent,
         follows=str(follows.id) if follows else "",
         claims=claims,
     )
@@ -39,6 +50,24 @@ def refused(mail: Mail, queue: str, moment: datetime) -> MailRefused:
     none = Ticket(0, "", queue, "", "", "", "", 0, "", "", key=mail.ticket_key)
     article = Article(0, 0, mail)
     return MailRefused(**_shared(mail, none, article, moment), refused_by=mail.event.new.refused_by)
+
+
+def replied(ticket: Ticket, article_id: int, moment: datetime, agent: str, head: Addressed) -> AgentReplied:
+    """An agent answered by mail."""
+    return AgentReplied(**of_ticket(ticket, moment), agent=agent, **reply_of(article_id, head))
+
+
+def reply_of(article_id: int, head: Addressed) -> dict[str, Any]:
+    """What the fact of an answer says besides its ticket and its agent."""
+    return {
+        "article_id": str(article_id),
+        "sender": Party(head.sender.name, head.sender.address),
+        "to": head.to,
+        "cc": head.cc,
+        "subject": head.subject[:LONGEST_SUBJECT],
+        "in_reply_to": head.in_reply_to,
+        "references": head.references[-_MOST_REFERENCES:],
+    }
 
 
 def oversize(mail: Mail) -> MailOversize:

@@ -47,7 +47,7 @@ class MailHandler:
             await batch.take_offsets(DISPATCHED, records)
             moment = now()  # under the lock: the day of the numbers must not go back
             day = counting_day(desk.ticket, moment, desk.zone)
-            snapshot = await batch.load(mails, day, system_id)
+            snapshot = await batch.load(mails, day, system_id, moment, desk.agents_by_address)
             settled = settle(mails, snapshot, desk, moment, day)
             await batch.save(settled, day, system_id, moment)
             await batch.save_letters([(_letter(records[m.position], m), m) for m in settled.quarantined], moment)

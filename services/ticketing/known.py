@@ -4,14 +4,28 @@ A database that went back also knows names that were published of mails still to
 which nothing but the names is left is found like any other: the first mail that belongs to it makes it anew.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
-from services.ticketing.batch import Article, Claim, Kept, Mail, Snapshot, Ticket, id_hash, sought
+from services.ticketing.batch import (
+    Article,
+    Claim,
+    Kept,
+    LastMail,
+    Mail,
+    Snapshot,
+    Ticket,
+    id_hash,
+    sender_hash,
+    sought,
+)
 from shared.events import Candidate, Check
 
 LATE_PARENT, SIBLING = "late_parent", "sibling"
+MOST_MERGES = 10
+"""As many merges in a row are followed, as in OTRS."""
 NAMED_BY_SIBLINGS = 20
 """As many of the ids that a mail names are looked for in others, the newest."""
 
@@ -31,7 +45,13 @@ class Named(NamedTuple):
 
 
 class Known:
-    def __init__(self, snapshot: Snapshot) -> None:
+    """`moment`: the batch's."""
+
+    def __init__(self, snapshot: Snapshot, moment: datetime) -> None:
+        self.moment = moment
+        self._flood = Counter(snapshot.flood)
+        self._notified = snapshot.notified
+        self._last = snapshot.last
         self._tickets = {ticket.id: ticket for ticket in snapshot.tickets}
         self._numbers = {ticket.number: ticket for ticket in snapshot.tickets}
         self._keys = {ticket.key: ticket for ticket in snapshot.tickets if ticket.key}
@@ -96,9 +116,9 @@ class Known:
     def ticket_of(self, candidate: Candidate, mail: Mail) -> Ticket | None:
         wanted = sought(candidate.check, candidate.value)
         if wanted.number:
-            return self._numbers.get(wanted.number)
+            return self._end(self._numbers.get(wanted.number))
         if wanted.key:
-            return self._keys.get(wanted.key)
+            return self._end(self._keys.get(wanted.key))
         if wanted.field:
             return self._with_field(*wanted.field)
         return self._meant(self._carriers, wanted.message, mail)
@@ -125,17 +145,51 @@ class Known:
         """Of the tickets whose articles carry or name this id, the one that the mail is about: that of its sender,
         else that of its queue. A mail to two desks is in two; and an id can be anybody's choice."""
         ids = index.get(message, frozenset()) if message else frozenset()
-        tickets = [self._tickets[each] for each in sorted(ids) if each in self._tickets]
+        ends = {each.id: each for each in map(self._end, map(self._tickets.get, sorted(ids))) if each}
+        tickets = list(ends.values())
         if len(tickets) > 1:
             tickets = [each for each in tickets if mail.sender in self.participants(each)] or tickets
         if len(tickets) > 1:
             tickets = [each for each in tickets if each.queue == mail.event.new.queue]
         return tickets[0] if len(tickets) == 1 else None
 
+    def _end(self, ticket: Ticket | None) -> Ticket | None:
+        """The ticket that this one was merged into, and that one perhaps again. None: into too many, or in a ring."""
+        hops = 0
+        while ticket is not None and ticket.merged_into is not None:
+            hops += 1
+            ticket = self._tickets.get(ticket.merged_into) if hops <= MOST_MERGES else None
+        return ticket
+
+    # --- agents -----------------------------------------------------------------------------------------------
+
+    def answers_notification(self, mail: Mail, ticket: Ticket) -> bool:
+        """Does it name a notification of ours about this ticket, that went to its sender? Nobody else has its id."""
+        named = {(mail.sender, each.lower()) for each in (*mail.event.in_reply_to, *mail.event.references)}
+        about = (sent for each, sent in self._notified.items() if self._end(self._tickets.get(each)) is ticket)
+        return any(named & sent for sent in about)
+
+    def last(self, ticket: Ticket) -> LastMail | None:
+        return self._last.get(ticket.id)
+
+    # --- floods -----------------------------------------------------------------------------------------------
+
+    def floods(self, mail: Mail, limit: int) -> bool:
+        """Counts a ticket of this sender; is it one too many of this hour?"""
+        if not mail.sender:
+            return False
+        self._flood[sender_hash(mail.sender)] += 1
+        return 0 < limit < self._flood[sender_hash(mail.sender)]
+
+    def counted(self) -> dict[bytes, int]:
+        """Sender's hash -> tickets of this hour."""
+        return dict(self._flood)
+
     # --- names ------------------------------------------------------------------------------------------------
 
     def with_key(self, key: str) -> Ticket | None:
-        return self._keys.get(key)
+        ticket = self._keys.get(key)
+        return self._end(ticket) or ticket
 
     def kept(self, mail: Mail) -> Kept | None:
         """What was published of this mail before the database went back."""

@@ -5,6 +5,7 @@ not belong to the conversation adds nothing, and automatic mail changes no state
 """
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from shared.desk.model import FollowUp, FollowUpFrom
@@ -54,15 +55,24 @@ def may_follow_up(
     return bool(sender) and sender in participants and (rule == "participants" or verified)
 
 
-def effect(option: FollowUp, *, closed: bool, automatic: bool, reopen: bool, merged: bool = False) -> Effect:
-    """What a permitted follow-up does. `option` is the queue's, `reopen` the plan's. A merged ticket stays merged."""
+def too_late(closed_at: datetime | None, within: timedelta | None, moment: datetime) -> bool:
+    """Is it too long since the ticket was closed for a mail to open it again? `within` is the queue's; a ticket closed
+    before there was such a time opens."""
+    return within is not None and closed_at is not None and moment - closed_at > within
+
+
+def effect(
+    option: FollowUp, *, closed: bool, automatic: bool, reopen: bool, merged: bool = False, late: bool = False
+) -> Effect:
+    """What a permitted follow-up does. `option` is the queue's, `reopen` the plan's, `late`: `too_late`. A merged
+    ticket stays merged."""
     if automatic or merged:
         return Effect.ADD_ONLY
     if not closed:
         return Effect.ADD
     if option == "reject":
         return Effect.REJECT
-    if option == "new_ticket":
+    if option == "new_ticket" or late:
         return Effect.NEW_TICKET
     return Effect.REOPEN if reopen else Effect.ADD_ONLY
 

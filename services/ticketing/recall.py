@@ -18,7 +18,7 @@ from services.ticketing.batch import Kept, id_hash
 from services.ticketing.relay_store import Lead
 from services.ticketing.ticket_numbers import counted
 from shared.desk.model import Ticket
-from shared.events import ArticleFact, MailRefused, NoteAdded, TicketCreated, TicketSplit, UnknownFact
+from shared.events import AgentReplied, ArticleFact, MailRefused, NoteAdded, TicketCreated, TicketSplit, UnknownFact
 from shared.kafka.reader import reading
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -69,7 +69,8 @@ def kept_of(record: Record) -> Kept | None:
             return None
         case ArticleFact():
             sender, message = fact.sender.address.lower(), id_hash(fact.message_id) if fact.message_id else b""
-        case TicketSplit() | NoteAdded():  # a lost command does not come again; its ticket's replies do
+        # a lost command does not come again; its ticket's replies do
+        case TicketSplit() | NoteAdded() | AgentReplied():
             sender, message = fact.customer_user if isinstance(fact, TicketSplit) else "", b""
         case _:
             return None

@@ -25,15 +25,16 @@ from services.ticketing.batch import (
     Ticket,
     longer_key,
 )
-from services.ticketing.facts import added, created, oversize, refused, rejected
+from services.ticketing.facts import added, created, oversize, refused, rejected, replied
 from services.ticketing.known import LATE_PARENT, Known
 from services.ticketing.policy import Effect
+from services.ticketing.replies import Addressed, addressed, sent_to
 from services.ticketing.ticket_fields import changed, of_new
 from services.ticketing.ticket_numbers import number_of
 from services.ticketing.ways import Fresh, Join, way_of
 from shared import subjects
 from shared.desk.model import Desk
-from shared.events import Action, Answer, Fact, FollowUpPlan, NewTicketPlan
+from shared.events import Action, Answer, Fact, FollowUpPlan, MailDispatched, NewTicketPlan, Origin, Party
 
 _LONGEST_ADDRESS = 320  # RFC 5321 section 4.5.3.1: 64 + 1 + 255; a longer one fits no index
 _MOST_RECIPIENTS = 50
@@ -45,12 +46,14 @@ def settle(mails: Sequence[Mail], snapshot: Snapshot, desk: Desk, moment: dateti
     fold = _Fold(snapshot, desk, moment, day)
     for mail in mails:
         fold.take(mail)
+    fold.out.flood = fold.flood()
     return fold.out
 
 
 class _Fold:
     def __init__(self, snapshot: Snapshot, desk: Desk, moment: datetime, day: date) -> None:
-        self._known = Known(snapshot)
+        self._known = Known(snapshot, moment)
+        self._absent = snapshot.absent
         self._desk = desk
         self._moment = moment
         self._day = day
@@ -58,6 +61,9 @@ class _Fold:
         self._article_ids = iter(snapshot.article_ids)
         self._created: set[int] = set()
         self.out = Settlement(counter=snapshot.counter)
+
+    def flood(self) -> dict[bytes, int]:
+        return self._known.counted()
 
     def take(self, mail: Mail) -> None:
         if self._known.kept(mail) is not None:
@@ -110,8 +116,10 @@ class _Fold:
     def _create(self, mail: Mail, way: Fresh, queue: str) -> Article:
         plan = mail.event.new
         title = way.names.title if way.names else plan.title
-        if way.follows is not None:
-            title = subjects.clean(title, way.follows.number, self._desk.ticket)
+        old = way.follows.number if way.follows else way.claims
+        if old:  # its number in our answers would lead the next mail there
+            title = subjects.clean(title, old, self._desk.ticket)
+            mail = _with_subject(mail, subjects.clean(mail.event.subject, old, self._desk.ticket))
         fields, notes = of_new(plan, self._desk)
         ticket_id, number, key = self._names(mail, way.names)
         founder = self._known.founder(way.names) if way.names else None
@@ -137,10 +145,20 @@ class _Fold:
             self._note(article, *note)
         if founder is None or mail.sender == founder.sender:
             self._take_part(mail, ticket)
-        fact = created(mail, ticket, article, self._moment, follows=way.follows, claims=way.claims)
+        silent = self._floods(article, mail)
+        if silent:
+            mail = _unanswered(mail, "flood")
+        fact = created(mail, ticket, article, self._moment, follows=way.follows, claims=way.claims, silent=silent)
         self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
         self._claim(mail, "ticket_created", queue=queue, ticket_id=ticket.id, article_id=article.id)
         return article
+
+    def _floods(self, article: Article, mail: Mail) -> bool:
+        limit = self._desk.limits.tickets_per_sender
+        if mail.event.origin is Origin.BACKFILL or not self._known.floods(mail, limit):
+            return False
+        self._note(article, "Misc", f"More than {limit} new tickets of this sender in an hour: nobody is told of it.")
+        return True
 
     def _names(self, mail: Mail, names: Kept | None) -> tuple[int, str, str]:
         """Id, number and key of a new ticket: those that were published of it, unless they are another one's."""
@@ -171,6 +189,9 @@ class _Fold:
 
     def _join(self, mail: Mail, way: Join) -> Article:
         ticket, plan = way.ticket, mail.event.follow_up
+        head = self._addressed(mail, ticket) if way.sent_on else None
+        if head is not None:
+            return self._send_on(mail, way, head)
         if way.by_agent and way.proved:
             plan = msgspec.structs.replace(plan, sender_type="agent")
         if self._known.answers_hidden(mail, ticket):
@@ -184,7 +205,7 @@ class _Fold:
         wanted = (plan.state_closed or plan.state) if reopened and closed else plan.state
         self._set_state(article, ticket, policy.state_after(way.effect, ticket.state, wanted, named=plan.state_named))
         if way.effect is not Effect.REJECT:
-            for note in changed(ticket, plan, self._desk, was_closed=closed and reopened):
+            for note in changed(ticket, plan, self._desk, was_closed=closed and reopened, absent=self._absent):
                 self._note(article, *note)
         if way.takes_part:
             self._take_part(mail, ticket, by_agent=way.by_agent)
@@ -201,20 +222,53 @@ class _Fold:
         self._claim(mail, word, queue=ticket.queue, ticket_id=ticket.id, article_id=article.id)
         return article
 
+    # --- an agent's answer ------------------------------------------------------------------------------------
+
+    def _addressed(self, mail: Mail, ticket: Ticket) -> Addressed | None:
+        """To the requester; whomever else the agent wrote to gets a copy, but for himself."""
+        copies = [each for each in (*mail.event.to, *mail.event.cc) if each.address.lower() != mail.sender]
+        return addressed(ticket, self._known.last(ticket), self._desk, cc=copies)
+
+    def _send_on(self, mail: Mail, way: Join, head: Addressed) -> Article:
+        ticket = way.ticket
+        login, agent = self._desk.agent_of(mail.sender) or ("", None)
+        written = mail._replace(event=_as_sent(mail.event, agent.name if agent else "", head))
+        plan = msgspec.structs.replace(mail.event.follow_up, sender_type="agent", visible=True)
+        article = self._article(written, ticket, plan, direction="outgoing")
+        ticket.sequence += 1
+        self._note(article, "SendAnswer", f"{sent_to(head)} Written by mail, as {login}.")
+        files = [each.filename for each in mail.event.attachments if not each.inline]
+        if files:
+            self._note(article, "Misc", f"Files were kept and not sent: {', '.join(files)}.")
+        if ticket.state == "new":  # somebody works on it
+            self._set_state(article, ticket, "open")
+        self._take_part(mail, ticket, by_agent=True)
+        if ticket.id not in self._created:
+            self.out.changed[ticket.id] = ticket
+        fact = replied(ticket, article.id, self._moment, login, head)
+        self.out.facts.append(OutgoingFact(mail.event_id, ticket.key or str(ticket.id), fact))
+        self._claim(mail, "agent_replied", queue=ticket.queue, ticket_id=ticket.id, article_id=article.id)
+        return article
+
     def _set_state(self, article: Article, ticket: Ticket, state: str) -> None:
         if state == ticket.state:
             return
         self._note(article, "StateUpdate", f"State from {ticket.state} to {state}.")
         ticket.state, ticket.state_type = state, policy.STATE_TYPES[state]
         ticket.closed_at = self._moment if policy.is_closed(ticket.state_type) else None
+        if ticket.pending_until is not None and not ticket.state_type.startswith("pending"):
+            ticket.pending_until = None
+            self._note(article, "SetPendingTime", "Pending no more.")
 
     # --- rows of both -----------------------------------------------------------------------------------------
 
-    def _article(self, mail: Mail, ticket: Ticket, plan: NewTicketPlan | FollowUpPlan) -> Article:
+    def _article(
+        self, mail: Mail, ticket: Ticket, plan: NewTicketPlan | FollowUpPlan, direction: str = "incoming"
+    ) -> Article:
         names = self._known.kept(mail)
         known = names is not None and self._known.free_article(names.article_id)
         article_id = names.article_id if names and known else next(self._article_ids)
-        article = Article(article_id, ticket.id, mail, plan.sender_type, plan.visible)
+        article = Article(article_id, ticket.id, mail, plan.sender_type, plan.visible, direction)
         self.out.articles.append(article)
         self._known.add_article(article)
         return article
@@ -262,7 +316,7 @@ class _Fold:
             mail.raw_sha256,
             mail.content_key,
             mail.message_id_hash,
-            word in ("ticket_created", "article_added", "follow_up_rejected"),
+            word in ("ticket_created", "article_added", "follow_up_rejected", "agent_replied"),
             mail.event.account,
             queue,
             word,
@@ -273,6 +327,25 @@ class _Fold:
         self.out.claims.append(claim)
         self.out.decided.append(mail)
         self.out.outcomes.append(Outcome(mail, word))
+
+
+def _as_sent(event: MailDispatched, name: str, head: Addressed) -> MailDispatched:
+    """What the customer gets of an agent's mail: what he wrote himself, and the names of files that stay here."""
+    files = "".join(f"\n[{each.filename}]" for each in event.attachments if not each.inline and each.filename)
+    return msgspec.structs.replace(
+        event,
+        sender=Party(name, head.sender.address),
+        to=head.to,
+        cc=head.cc,
+        subject=head.subject,
+        text=(event.reply_text or event.text).rstrip() + (f"\n{files}" if files else ""),
+        reply_text="",
+        html="",
+    )
+
+
+def _with_subject(mail: Mail, subject: str) -> Mail:
+    return mail._replace(event=msgspec.structs.replace(mail.event, subject=subject))
 
 
 def _unanswered(mail: Mail, why: str) -> Mail:

@@ -11,10 +11,21 @@ from datetime import date, datetime
 from typing import Any
 
 from services.ticketing import dead_letter_store
-from services.ticketing.batch import Article, Claim, Kept, Mail, Settlement, Snapshot, Sought, Ticket, sought
-from services.ticketing.known import NAMED_BY_SIBLINGS
+from services.ticketing.batch import (
+    Article,
+    Claim,
+    Kept,
+    Mail,
+    Settlement,
+    Snapshot,
+    Sought,
+    Ticket,
+    sender_hash,
+    sought,
+)
+from services.ticketing.known import MOST_MERGES, NAMED_BY_SIBLINGS
 from services.ticketing.relay_store import BATCH_LOCK, must_be_compared
-from services.ticketing.ticket_rows import CHANGE, COLUMNS, CREATED, change_row, created_row
+from services.ticketing.ticket_rows import CHANGE, COLUMNS, CREATED, change_row, created_row, last_mails
 from shared.events import DeadLetter
 from shared.kafka.record import Record
 from shared.kafka.stored_offsets import take_offsets
@@ -22,6 +33,7 @@ from shared.postgres import Connection, Pool, transaction
 from shared.wire import encode_fact
 
 _SCHEMA = "ticketing"
+_MOST_LOOKS = 3
 
 # every mail may become a ticket and an article; a gap in ids harms nobody, unlike one in ticket numbers
 _RESERVE = """
@@ -51,10 +63,15 @@ SELECT h, ARRAY(SELECT DISTINCT ticket_id FROM ticketing.article_references WHER
                 ORDER BY ticket_id LIMIT 10)
 FROM unnest($1::bytea[]) AS h
 """
+# with those that they were merged into, in one statement: tickets are locked in the order of their ids
 _TICKETS = f"""
-SELECT {COLUMNS} FROM ticketing.tickets
-WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) OR key = ANY ($3::text[])
-ORDER BY id FOR NO KEY UPDATE
+WITH RECURSIVE wanted AS (
+    SELECT id, merged_into, 0 AS hops FROM ticketing.tickets
+    WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) OR key = ANY ($3::text[])
+    UNION
+    SELECT t.id, t.merged_into, w.hops + 1 FROM wanted w JOIN ticketing.tickets t ON t.id = w.merged_into
+    WHERE w.hops < {MOST_MERGES})
+SELECT {COLUMNS} FROM ticketing.tickets WHERE id IN (SELECT id FROM wanted) ORDER BY id FOR NO KEY UPDATE
 """  # noqa: S608  # names of columns
 # the newest one that is open: another system may give its numbers anew
 _BY_FIELD = """
@@ -74,6 +91,17 @@ WHERE ticket_key IN (SELECT ticket_key FROM ticketing.kept
                      WHERE event_id = ANY ($1::text[]) OR number = ANY ($2::text[]) OR ticket_key = ANY ($3::text[])
                         OR message_id_hash = ANY ($4::bytea[]))
 """
+_NOTIFIED = """
+SELECT ticket_id, lower(recipient), lower(message_id) FROM mailer.deliveries_v1
+WHERE ticket_id = ANY ($1::bigint[]) AND kind = 'notification' AND lower(recipient) = ANY ($2::text[])
+"""
+_ABSENT = "SELECT agent FROM ticketing.absences WHERE since <= $1 AND until > $1"
+_FLOODS = "SELECT sender, tickets FROM ticketing.floods WHERE starts = $1 AND sender = ANY ($2::bytea[])"
+_FLOOD = """
+INSERT INTO ticketing.floods (starts, sender, tickets) SELECT $3, * FROM unnest($1::bytea[], $2::int[])
+ON CONFLICT (starts, sender) DO UPDATE SET tickets = excluded.tickets
+"""
+_FORGET_FLOODS = "DELETE FROM ticketing.floods WHERE starts < $1"
 _EXISTING = "SELECT id FROM ticketing.articles WHERE id = ANY ($1::bigint[])"
 _RECALLED = "DELETE FROM ticketing.kept WHERE event_id = ANY ($1::text[])"
 _COUNTER = """
@@ -130,7 +158,10 @@ class Batch:
         self._connection = connection
         self._names_kept = names_kept
 
-    async def load(self, mails: Sequence[Mail], day: date, system_id: str) -> Snapshot:
+    async def load(
+        self, mails: Sequence[Mail], day: date, system_id: str, moment: datetime, agents: Collection[str] = ()
+    ) -> Snapshot:
+        """`agents`: their addresses, in lower case."""
         fetch = self._connection.fetch
         claims = await fetch(_CLAIMS, [mail.transport_key for mail in mails], [mail.content_key for mail in mails])
         wanted = [sought(each.check, each.value) for mail in mails for each in mail.event.candidates]
@@ -152,6 +183,8 @@ class Batch:
             rows = await fetch(_PARTICIPANTS, [ticket.id for ticket in tickets], _addresses(mails))
             for ticket_id, address in rows:
                 participants[ticket_id].add(address)
+        writing = [mail.sender for mail in mails if mail.sender in agents]
+        found = [ticket.id for ticket in tickets] if writing else []
         reserved = await fetch(_RESERVE, len(mails))
         return Snapshot(
             claims=[Claim(*row) for row in claims],
@@ -165,7 +198,21 @@ class Batch:
             counter=await self._connection.fetchval(_COUNTER, day, system_id),
             kept=kept,
             articles=await self._existing(kept),
+            absent=frozenset(row[0] for row in await fetch(_ABSENT, moment)),
+            flood={row[0]: row[1] for row in await fetch(_FLOODS, _hour(moment), _senders(mails))},
+            notified=await self._notified(found, writing),
+            last=await last_mails(self._connection, found) if found else {},
         )
+
+    async def _notified(
+        self, tickets: Sequence[int], addresses: Sequence[str]
+    ) -> dict[int, frozenset[tuple[str, str]]]:
+        found: dict[int, set[tuple[str, str]]] = defaultdict(set)
+        for ticket, address, message_id in (
+            await self._connection.fetch(_NOTIFIED, tickets, addresses) if tickets else ()
+        ):
+            found[ticket].add((address, message_id))
+        return {ticket: frozenset(sent) for ticket, sent in found.items()}
 
     async def _index(self, statement: str, hashes: set[bytes]) -> dict[bytes, frozenset[int]]:
         rows = await self._connection.fetch(statement, list(hashes)) if hashes else []
@@ -201,8 +248,14 @@ class Batch:
     async def _tickets(self, wanted: Sequence[Sought], ids: Collection[int]) -> list[Ticket]:
         numbers = {each.number for each in wanted if each.number}
         keys = {each.key for each in wanted if each.key}
-        rows = await self._connection.fetch(_TICKETS, list(numbers), list(ids), list(keys))
-        return [Ticket(*row) for row in rows]
+        found: dict[int, Ticket] = {}
+        for _ in range(_MOST_LOOKS):
+            rows = await self._connection.fetch(_TICKETS, list(numbers), list(ids), list(keys))
+            found = {ticket.id: ticket for ticket in (Ticket(*row) for row in rows)}
+            # merged while the lock was waited for: it names one that was not asked for
+            if all(each.merged_into is None or each.merged_into in found for each in found.values()):
+                break
+        return list(found.values())
 
     async def save(self, settled: Settlement, day: date, system_id: str, moment: datetime) -> None:
         if settled.created:
@@ -218,6 +271,9 @@ class Batch:
         await self._copy("history", [(*line, moment) for line in settled.history])
         await self._write(_LINK, settled.links, moment)
         await self._save_claims(settled, moment)
+        if settled.flood:
+            await self._connection.execute(_FORGET_FLOODS, _hour(moment))
+            await self._write(_FLOOD, list(settled.flood.items()), _hour(moment))
         if settled.recalled:
             await self._connection.execute(_RECALLED, settled.recalled)
         facts = settled.facts
@@ -267,6 +323,14 @@ async def batch(pool: Pool) -> AsyncIterator[Batch]:
         yield Batch(connection, names_kept=await must_be_compared(connection))
 
 
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _senders(mails: Sequence[Mail]) -> list[bytes]:
+    return list({sender_hash(mail.sender) for mail in mails if mail.sender})
+
+
 def _addresses(mails: Sequence[Mail]) -> list[str]:
     """Only a sender's part in a conversation is asked for; who else is in it, the insert finds out."""
     return list({mail.sender for mail in mails if mail.sender})
@@ -278,7 +342,7 @@ def _article(article: Article, moment: datetime) -> tuple[Any, ...]:
     return (
         article.id,
         article.ticket_id,
-        "incoming",
+        article.direction,
         article.sender_type,
         article.visible,
         event.classification.kind,

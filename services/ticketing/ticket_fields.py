@@ -1,6 +1,6 @@
 """What a plan says of a ticket's fields: taken where the name is known, else noted in its history. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from services.ticketing import policy
@@ -46,11 +46,13 @@ def of_new(plan: NewTicketPlan, desk: Desk) -> tuple[dict[str, Any], list[Note]]
     return found, notes
 
 
-def changed(ticket: Ticket, plan: FollowUpPlan, desk: Desk, *, was_closed: bool) -> Iterator[Note]:
+def changed(
+    ticket: Ticket, plan: FollowUpPlan, desk: Desk, *, was_closed: bool, absent: Collection[str] = ()
+) -> Iterator[Note]:
     """Changes the ticket as a follow-up says, with a line of history for each change. Its state is another matter
-    (`policy.state_after`). OTRS's rule of locks comes first: a ticket without an owner, or whose owner has left, is
-    free; one that was closed is locked to its owner where the queue says so."""
-    if ticket.owner not in desk.agents:
+    (`policy.state_after`). OTRS's rule of locks comes first: a ticket without an owner, or whose owner has left or is
+    out of office, is free; one that was closed is locked to its owner where the queue says so."""
+    if ticket.owner not in desk.agents or ticket.owner in absent:
         yield from _set(ticket, "lock", "unlock", "Unlock")
     elif was_closed and (desk.queue(ticket.queue) or Queue()).follow_up_lock:
         yield from _set(ticket, "lock", "lock", "Lock")

@@ -1,11 +1,14 @@
 """A ticket as a row: what batches and commands read and write of it. The order of columns stands here once."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from services.ticketing.batch import Ticket
+from services.ticketing.batch import LastMail, Ticket
+from shared.events import Party
+from shared.postgres import Connection
 
 COLUMNS = """id, number, queue, state, state_type, lock, title, event_sequence, priority, customer_user, closed_at,
        coalesce(key, ''), owner, responsible, type, service, sla, customer_no, pending_until, dynamic_fields,
@@ -34,6 +37,27 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[
 WHERE t.id = c.id
 """
 """An array for each place of `change_row`, then the moment."""
+
+
+# an answer continues what the customer wrote last
+_LAST = """
+SELECT w.id, a.message_id, a.reference_ids, a.in_reply_to, a.recipients, a.from_name, a.from_address, a.subject
+FROM unnest($1::bigint[]) AS w (id), LATERAL (
+    SELECT * FROM ticketing.articles WHERE ticket_id = w.id AND direction = 'incoming' AND sender_type = 'customer'
+    ORDER BY id DESC LIMIT 1) a
+"""
+
+
+async def last_mails(connection: Connection, tickets: Sequence[int]) -> dict[int, LastMail]:
+    """Ticket -> its customer's last mail."""
+    found = {}
+    for ticket, message_id, references, parents, recipients, name, address, subject in await connection.fetch(
+        _LAST, tickets
+    ):
+        named = list(dict.fromkeys([*references, *parents]))
+        written_to = [each["address"] for field in ("to", "cc") for each in recipients.get(field, ())]
+        found[ticket] = LastMail(message_id, named, written_to, Party(name, address), subject)
+    return found
 
 
 def created_row(ticket: Ticket, moment: datetime) -> tuple[Any, ...]:

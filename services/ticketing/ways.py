@@ -12,6 +12,7 @@ from services.ticketing.batch import Kept, Mail, Ticket
 from services.ticketing.known import LATE_PARENT, Found, Known, Named
 from services.ticketing.policy import Effect
 from shared.desk.model import Desk, Queue
+from shared.events import Kind
 
 _PUBLISHED = "published"
 
@@ -20,7 +21,8 @@ class Join(NamedTuple):
     """The mail becomes an article of this ticket. `takes_part`: its sender and recipients belong to the conversation.
     `claims`: number of another ticket, that its sender named first without belonging to it. `by_agent`: an agent of
     the ticket's queue wrote it, from his own mail program; `proved`: it is he. Anybody can write an agent's address
-    into From: what proves nothing is a customer's text and brings nobody into the conversation."""
+    into From: what proves nothing is a customer's text and brings nobody into the conversation. `sent_on`: it answers a
+    notification that he got, so it goes to the customer."""
 
     ticket: Ticket
     check: str
@@ -29,6 +31,7 @@ class Join(NamedTuple):
     claims: str = ""
     by_agent: bool = False
     proved: bool = False
+    sent_on: bool = False
 
 
 class Fresh(NamedTuple):
@@ -52,14 +55,16 @@ def way_of(mail: Mail, known: Known, desk: Desk) -> Join | Fresh:
     ticket = known.with_key(names.ticket_key)
     if ticket is None:
         return way._replace(names=names) if isinstance(way, Fresh) else Fresh(names=names)
-    effect = _effect(mail, ticket, desk)
+    effect = _effect(mail, ticket, known, desk)
+    sent_on = _sent_on(mail, ticket, known, desk)
     return Join(
         ticket,
         _PUBLISHED,
         Effect.ADD_ONLY if effect is Effect.NEW_TICKET else effect,
         takes_part=names.created or mail.sender in known.participants(ticket),
-        by_agent=mail.sender in _agents(ticket.queue, desk),
+        by_agent=sent_on or mail.sender in _agents(ticket.queue, desk),
         proved=mail.event.answer.verified or any(each.proves_sender for each in mail.event.candidates),
+        sent_on=sent_on,
     )
 
 
@@ -93,15 +98,29 @@ def _of_ticket(mail: Mail, found: Found, known: Known, desk: Desk) -> Join | Fre
     )
     if not _may_follow_up(mail, ticket.queue, participants | agents, desk, signed=signed):
         return None
-    by_agent = mail.sender in agents and mail.sender not in participants
-    effect = _effect(mail, ticket, desk)
+    sent_on = _sent_on(mail, ticket, known, desk)
+    by_agent = sent_on or (mail.sender in agents and mail.sender not in participants)
+    effect = _effect(mail, ticket, known, desk)
     if check == LATE_PARENT or by_agent:  # what is older than its reply, or our own, opens nothing
         effect = Effect.ADD_ONLY
     if effect is Effect.NEW_TICKET:
         return Fresh(follows=ticket)
     proved = signed or mail.event.answer.verified
     takes_part = (by_agent and proved) or mail.sender in participants
-    return Join(ticket, check, effect, takes_part=takes_part, by_agent=by_agent, proved=proved)
+    return Join(ticket, check, effect, takes_part=takes_part, by_agent=by_agent, proved=proved, sent_on=sent_on)
+
+
+def _sent_on(mail: Mail, ticket: Ticket, known: Known, desk: Desk) -> bool:
+    """May what he writes leave in our name? Anybody can put an agent's address into From; so his domain has to vouch
+    for him, and he has to name a mail that we sent to nobody but him. What a machine of his wrote is no answer, and who
+    is the ticket's customer himself speaks for himself."""
+    return (
+        mail.event.classification.kind is Kind.HUMAN
+        and mail.event.answer.verified
+        and desk.agent_of(mail.sender) is not None
+        and mail.sender != ticket.customer_user.lower()
+        and known.answers_notification(mail, ticket)
+    )
 
 
 def _of_names(mail: Mail, found: Named, known: Known, desk: Desk) -> Fresh | None:
@@ -126,11 +145,13 @@ def _agents(queue: str, desk: Desk) -> set[str]:
     return {agent.email.lower() for agent in desk.agents_of_queue(queue)}
 
 
-def _effect(mail: Mail, ticket: Ticket, desk: Desk) -> Effect:
+def _effect(mail: Mail, ticket: Ticket, known: Known, desk: Desk) -> Effect:
+    queue = desk.queue(ticket.queue) or Queue()
     return policy.effect(
-        (desk.queue(ticket.queue) or Queue()).follow_up,
+        queue.follow_up,
         closed=policy.is_closed(ticket.state_type),
         merged=ticket.state_type == "merged",
         automatic=mail.event.classification.automatic,
         reopen=mail.event.follow_up.reopen,
+        late=policy.too_late(ticket.closed_at, queue.reopen_within, known.moment),
     )

@@ -215,6 +215,19 @@ class Desk(Part):
         known = [(login, self.agents[login]) for login in logins if login in self.agents]
         return tuple(NotifiedAgent(k, a.name, a.email, a.language or self.language) for k, a in known)
 
+    @cached_property
+    def agents_by_address(self) -> dict[str, str]:
+        """Address in lower case -> name in the desk, of the first agent who has it."""
+        found: dict[str, str] = {}
+        for login, agent in self.agents.items():
+            found.setdefault(agent.email.lower(), login)
+        return found
+
+    def agent_of(self, address: str) -> tuple[str, Agent] | None:
+        """The agent who has this address, and his name in the desk."""
+        login = self.agents_by_address.get(address.lower())
+        return (login, self.agents[login]) if login is not None else None
+
     def outbound_for(self, sender: str) -> tuple[str, Outbound]:
         """Name and account by which mail from this address leaves; ("none", type none) where none is named."""
         address = self.system_addresses.get(sender.lower())

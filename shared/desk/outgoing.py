@@ -106,6 +106,12 @@ class Limits(Part):
     answers_per_ticket: int = Field(10, ge=0, description="Automatic answers an hour about one ticket.")
     notifications_per_ticket: int = Field(20, ge=0, description="Notifications an hour about one ticket to one agent.")
     notifications_per_agent: int = Field(500, ge=0, description="Notifications an hour to one agent.")
+    tickets_per_sender: int = Field(
+        50,
+        ge=0,
+        description="New tickets an hour of one sender; beyond them every mail is still a ticket, but nobody is "
+        "answered or notified.",
+    )
 
 
 class Notifications(Part):

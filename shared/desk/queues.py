@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.desk.part import Part
-from shared.desk.values import Address, Fragment, Line, SystemId
+from shared.desk.values import Address, Fragment, Line, Period, SystemId
 
 FollowUp = Literal["possible", "reject", "new_ticket"]
 FollowUpFrom = Literal["anyone", "participants", "authenticated"]
@@ -80,6 +80,11 @@ class Queue(Part):
         False,
         title="Ticket lock after a follow up",
         description="Whether a closed ticket is locked to its owner when a mail reopens it.",
+    )
+    reopen_within: Period | None = Field(
+        None,
+        description="How long after it was closed a mail opens a ticket again; later it makes a new one, linked to it. "
+        "Without it always (`follow_up: possible`).",
     )
     system_address: Address | None = Field(
         None,

@@ -212,6 +212,13 @@ Interval = Annotated[
     PlainSerializer(write_duration, return_type=str),
     WithJsonSchema(_DURATION_SCHEMA),
 ]
+Period = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    _between("1h", "3650d"),
+    PlainSerializer(write_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

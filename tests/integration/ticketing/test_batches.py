@@ -131,7 +131,7 @@ async def test_tickets_that_a_batch_may_change_are_locked(pool: Pool, tmp_path: 
     await handler(pool, tmp_path)(batch(people(2)))
     reply = mail_of(0, dispatched("r", "person1@kunde.example", replies_to="m1"))
     async with store.batch(pool) as running:
-        await running.load([reply], date(2026, 3, 2), "10")
+        await running.load([reply], date(2026, 3, 2), "10", RECEIVED)
         free = await pool.fetch("SELECT title FROM ticketing.tickets FOR UPDATE SKIP LOCKED")
     assert [row["title"] for row in free] == ["Subject of m0"]
 
@@ -320,3 +320,25 @@ async def test_another_mail_at_the_place_of_an_older_letter_is_a_letter_of_its_o
         await handle(batch([dispatched(name, action="quarantine", reason="quarantine:depth")]))
     rows = await pool.fetch("SELECT origin_offset, original FROM ticketing.dead_letters ORDER BY id")
     assert [tuple(row) for row in rows] == [(0, "0/first.zst"), (0, "0/second.zst")]
+
+
+async def test_what_replies_ask_for_is_found_in_the_database(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ticket that it was merged into, the owner's absence, and how many a sender has made."""
+    monkeypatch.setattr("services.ticketing.handlers.now", lambda: RECEIVED)
+    handle = handler(pool, tmp_path)
+    await handle(batch([dispatched("merged"), *people(3)]))
+    first, last, *_ = [row["id"] for row in await pool.fetch("SELECT id FROM ticketing.tickets ORDER BY id")]
+    await pool.execute(
+        "UPDATE ticketing.tickets SET merged_into = $2, state_type = 'merged' WHERE id = $1", first, last
+    )
+    await pool.execute("UPDATE ticketing.tickets SET lock = 'lock', owner = 'olga' WHERE id = $1", last)
+    await pool.execute("INSERT INTO ticketing.absences VALUES ('olga', $1, 'infinity')", RECEIVED)
+    await pool.execute("INSERT INTO ticketing.participants VALUES ($1, 'bia@kunde.example', 'cc')", last)
+    await handle(batch([dispatched("r", "bia@kunde.example", replies_to="merged")], 4))
+    assert await pool.fetchval("SELECT ticket_id FROM ticketing.articles ORDER BY id DESC LIMIT 1") == last
+    assert await pool.fetchval("SELECT lock FROM ticketing.tickets WHERE id = $1", last) == "unlock"
+    assert [row["tickets"] for row in await pool.fetch("SELECT tickets FROM ticketing.floods")] == [1] * 4
+    await handle(batch([dispatched("again", "person0@kunde.example")], 5))
+    assert sorted(row["tickets"] for row in await pool.fetch("SELECT tickets FROM ticketing.floods")) == [1, 1, 1, 2]

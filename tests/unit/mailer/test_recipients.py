@@ -42,6 +42,7 @@ def test_a_queue_this_desk_does_not_know_is_the_default_one() -> None:
         (created(kind=Kind.BOUNCE), []),
         (added(kind=Kind.BOUNCE), []),
         (created(origin=Origin.BACKFILL), []),
+        (created(silent=True), []),
         (created(sender=Party("", "Suporte@empresa.example")), []),
         (created(sender=Party("", "chamados@empresa.example")), []),
         (created(sender=Party("", "bruno@empresa.example")), ["new_ticket ana pt-BR", "new_ticket bruno en"]),
