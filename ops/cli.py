@@ -16,6 +16,7 @@ import click
 from ops.commands import COMMANDS, agent
 from ops.desk import desk
 from ops.mail import mail
+from ops.token_group import token
 
 SERVICES = ("fetcher", "dispatcher", "ticketing", "mailer")
 
@@ -27,13 +28,13 @@ def carteiro() -> None:
 
 
 @carteiro.command()
-@click.argument("service", type=click.Choice([*SERVICES, "all"]))
+@click.argument("service", type=click.Choice([*SERVICES, "api", "all"]))
 def run(service: str) -> None:
-    """Run one service, or all four in one process."""
+    """Run one service, the HTTP API, or all four services in one process."""
     from shared import process  # noqa: PLC0415  # `carteiro --help` must not load Kafka and Postgres
 
     names = SERVICES if service == "all" else (service,)
-    serve = {name: import_module(f"services.{name}.app").serve for name in names}
+    serve = {name: import_module("ops.api.app" if name == "api" else f"services.{name}.app").serve for name in names}
     sys.exit(process.run(serve))
 
 
@@ -161,7 +162,7 @@ def ticket() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @_json_option
 def ticket_list(queue: str | None, state: str | None, limit: int, as_json: bool) -> None:
-    """The tickets that changed last."""
+    """The newest tickets."""
     from ops.tickets import list_tickets  # noqa: PLC0415
 
     _finish(lambda: list_tickets(queue, state, limit, as_json=as_json))
@@ -289,6 +290,7 @@ for command in COMMANDS:
 carteiro.add_command(agent)
 carteiro.add_command(desk)
 carteiro.add_command(mail)
+carteiro.add_command(token)
 main = carteiro
 
 if __name__ == "__main__":

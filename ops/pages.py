@@ -4,6 +4,7 @@ A page that lists things is made from the code that defines them, or it rots.
 """
 
 import inspect
+import json
 import sys
 import types
 import typing
@@ -16,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ops import manifests
 from ops.monitoring import rules
+from ops.api.app import described
 from shared import events, metrics
 from shared.desk import schema as desk_schema
 from shared.settings import Settings
@@ -122,12 +124,17 @@ def _type(kind: object) -> str:
     )
 
 
+def openapi_document() -> str:
+    return json.dumps(described().openapi_schema.to_schema(), indent=1, sort_keys=True)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "events.md": events_page,
     "config.md": config_page,
     "metrics.md": metrics_page,
     "desk.md": desk_schema.page_text,
     "desk.schema.json": desk_schema.schema_text,
+    "openapi.json": openapi_document,
     **manifests.FILES,
     **rules.FILES,
 }

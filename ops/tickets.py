@@ -10,6 +10,7 @@ from ops.show import ago, lines, one_line, printable, say
 from services.mailer import queries as mailer
 from services.ticketing import queries as ticketing
 from services.ticketing.policy import STATE_TYPES
+from services.ticketing.ticket_list import Wanted, page
 from shared.settings import Settings
 
 WRONG_USAGE = 2
@@ -17,12 +18,12 @@ COLUMNS = ("number", "queue", "state", "title", "customer_user", "articles", "ch
 
 
 async def list_tickets(queue: str | None, state: str | None, limit: int, *, as_json: bool) -> int:
-    """The tickets that changed last; 2 for a state that is none. Raises PostgresUnreachable."""
+    """The newest tickets; 2 for a state that is none. Raises PostgresUnreachable."""
     if state is not None and state not in STATE_TYPES:
         print(f"no state is called {printable(state)}; there are: {', '.join(STATE_TYPES)}", file=sys.stderr)
         return WRONG_USAGE
     async with connected(Settings()) as connection:
-        rows = await ticketing.tickets(connection, queue, state, limit)
+        rows, _ = await page(connection, Wanted([queue] if queue else None, [state] if state else None, limit=limit))
     say(lines(rows, COLUMNS, as_json=as_json, empty="no tickets"))
     return 0
 

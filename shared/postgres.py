@@ -45,8 +45,9 @@ def address(dsn: str) -> str:
     return f"{parts.hostname or '127.0.0.1'}:{parts.port or 5432}{parts.path}"
 
 
-async def create_pool(dsn: str, service: str, *, size: int = 4, role: bool = True) -> Pool:
-    """A pool of up to `size` connections. Raises OSError or asyncpg errors when the server is away."""
+async def create_pool(dsn: str, service: str, *, size: int = 4, role: bool = True, **session: str) -> Pool:
+    """A pool of up to `size` connections; `session`: settings of each. Raises OSError or asyncpg errors when the
+    server is away."""
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -64,16 +65,19 @@ async def create_pool(dsn: str, service: str, *, size: int = 4, role: bool = Tru
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "4",
             **({"role": f"carteiro_{service}"} if role else {}),
+            **session,
         },
     )
 
 
-async def create_pool_within(dsn: str, service: str, seconds: float, *, size: int = 4, role: bool = True) -> Pool:
+async def create_pool_within(
+    dsn: str, service: str, seconds: float, *, size: int = 4, role: bool = True, **session: str
+) -> Pool:
     """Tries for `seconds`. Raises PostgresUnreachable with one sentence; a wrong password or a missing role at once."""
     deadline = monotonic() + seconds
     while True:
         try:
-            return await create_pool(dsn, service, size=size, role=role)
+            return await create_pool(dsn, service, size=size, role=role, **session)
         except _UNREACHABLE as error:
             if monotonic() >= deadline:
                 raise PostgresUnreachable(

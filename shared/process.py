@@ -59,14 +59,15 @@ class Process:
         self.failure = self.failure or error
         self.stop.set()
 
-    async def database(self, service: str, *, size: int = 4) -> Pool:
-        """The service's pool, once the server answers and the schema is there; adds the readiness check.
+    async def database(self, service: str, *, size: int = 4, role: bool = True, **session: str) -> Pool:
+        """The service's pool, once the server answers and the schema is there; adds the readiness check. Without `role`
+        under the rights of the log-in; `session`: its settings.
 
         Raises PostgresUnreachable, Misconfigured when migrations are missing, MigrationError when the database is of
         a version that has taken away what this one needs.
         """
         seconds = self.settings.start_seconds
-        pool = await create_pool_within(self.settings.dsn, service, seconds, size=size)
+        pool = await create_pool_within(self.settings.dsn, service, seconds, size=size, role=role, **session)
         schema = await wait_until_applied(self.settings.dsn, seconds)
         if missing := schema.pending("pre"):
             raise Misconfigured(f"the schema lacks {', '.join(map(str, missing))}: run `carteiro migrate`")

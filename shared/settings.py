@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     prefix: str = Field("", description="Stands before every topic, group and instance id.")
     instance: str = Field("", description="Static member id (Kafka group.instance.id); empty = dynamic membership.")
     http: str = Field("0.0.0.0:8080", description="Address of /livez, /readyz and /metrics, host:port.")
+    api_http: str = Field("0.0.0.0:8081", description="Address of the HTTP API (`carteiro run api`), host:port.")
+    api_requests_per_minute: int = Field(600, description="Requests of one token to one process of the API.", ge=1)
     ca_file: Path | None = Field(None, description="CA bundle that mail servers' certificates are verified with.")
     revision: str = Field("", description="Commit of the build, set in the image; shown by carteiro_build_info.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

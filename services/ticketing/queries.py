@@ -10,33 +10,26 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from services.ticketing.batch import Sought
-from shared.postgres import Connection
+from shared.postgres import Connection, Pool
 
 Row = dict[str, Any]
+Asked = Connection | Pool
 
-_LIST = """
+_TICKET = """
 SELECT t.number, t.id::text AS ticket_id, t.queue, t.state, t.state_type, t.priority, t.lock, t.owner, t.responsible,
        t.title, t.customer_user, t.created_at, t.changed_at, t.closed_at, t.pending_until, t.event_sequence AS version,
+       t.type, t.service, t.sla, t.customer_no, t.dynamic_fields,
        ARRAY(SELECT jsonb_array_elements_text(t.watchers)) AS watchers,
        ARRAY(SELECT jsonb_array_elements_text(t.tags)) AS tags,
        (SELECT m.number FROM ticketing.tickets m WHERE m.id = t.merged_into) AS merged_into,
        (SELECT count(*) FROM ticketing.articles a WHERE a.ticket_id = t.id) AS articles
-FROM ticketing.tickets t
-"""
-_SELECTED = """
-WHERE ($1::text IS NULL OR t.queue = $1) AND ($2::text IS NULL OR t.state = $2)
-ORDER BY t.changed_at DESC, t.id DESC LIMIT $3
+FROM ticketing.tickets t WHERE t.number = $1
 """
 
 
-async def tickets(connection: Connection, queue: str | None, state: str | None, limit: int) -> list[Row]:
-    """The tickets that changed last, newest first."""
-    return _rows(await connection.fetch(_LIST + _SELECTED, queue, state, limit))
-
-
-async def ticket(connection: Connection, number: str) -> Row | None:
-    rows = await connection.fetch(_LIST + "WHERE t.number = $1", number)
-    return dict(rows[0]) if rows else None
+async def ticket(connection: Asked, number: str) -> Row | None:
+    row = await connection.fetchrow(_TICKET, number)
+    return None if row is None else dict(row)
 
 
 class Holder(NamedTuple):
@@ -91,24 +84,26 @@ async def conversation(connection: Connection, ticket_id: int) -> list[Row]:
 
 
 _HISTORY = """
-SELECT created_at, type, text, article_id::text AS article_id, agent, why
-FROM ticketing.history WHERE ticket_id = $1 ORDER BY id
+SELECT id::text AS entry_id, created_at, type, text, article_id::text AS article_id, agent, why
+FROM ticketing.history h WHERE ticket_id = $1 AND h.id > $2 ORDER BY h.id LIMIT $3
 """
 
 
-async def history(connection: Connection, ticket_id: int) -> list[Row]:
-    return _rows(await connection.fetch(_HISTORY, ticket_id))
+async def history(connection: Asked, ticket_id: int, after: int = 0, limit: int | None = None) -> list[Row]:
+    """In the order in which it was written, what stands behind `after`."""
+    return _rows(await connection.fetch(_HISTORY, ticket_id, after, limit))
 
 
 _LINKS = """
-SELECT t.number, l.type, CASE WHEN l.source_id = $1 THEN 'to' ELSE 'from' END AS direction, t.state, t.title
-FROM ticketing.ticket_links l
+SELECT t.number, l.type, CASE WHEN l.source_id = $1 THEN 'to' ELSE 'from' END AS direction, t.state, t.title, t.queue
+FROM ((SELECT * FROM ticketing.ticket_links WHERE source_id = $1 LIMIT 500)
+      UNION ALL (SELECT * FROM ticketing.ticket_links WHERE target_id = $1 LIMIT 500)) l
 JOIN ticketing.tickets t ON t.id = CASE WHEN l.source_id = $1 THEN l.target_id ELSE l.source_id END
-WHERE $1 IN (l.source_id, l.target_id) ORDER BY t.id
+ORDER BY t.id
 """
 
 
-async def links(connection: Connection, ticket_id: int) -> list[Row]:
+async def links(connection: Asked, ticket_id: int) -> list[Row]:
     """The other ticket of each link; `direction` seen from this one."""
     return _rows(await connection.fetch(_LINKS, ticket_id))
 
