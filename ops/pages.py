@@ -16,8 +16,8 @@ import msgspec
 from prometheus_client.metrics import MetricWrapperBase
 
 from ops import manifests
-from ops.monitoring import rules
 from ops.api.app import described
+from ops.monitoring import rules
 from shared import events, metrics
 from shared.desk import schema as desk_schema
 from shared.settings import Settings

@@ -17,6 +17,7 @@ DOORS = {  # ports out, beside DNS
     "dispatcher": _KAFKA | _WEB,
     "ticketing": _KAFKA | _POSTGRES | _WEB,
     "mailer": _KAFKA | _POSTGRES | _SMTP | _WEB,
+    "api": _KAFKA | _POSTGRES | _WEB,
     "operator": _KAFKA | _POSTGRES | _MAILBOXES | _SMTP | _WEB,
     "migrate": _POSTGRES,
 }
@@ -123,6 +124,9 @@ def opens_the_doors_it_needs(objects: Objects) -> Iterator[str]:
             yield f"{name}: ports out {sorted(out ^ (needed | {53}))} too many or too few"
         if not any("from" in rule for spec in mine for rule in spec.get("ingress", [])):
             yield f"{name}: nobody may scrape it"
+        asked = {port["port"] for spec in mine for rule in spec.get("ingress", []) for port in rule.get("ports", [])}
+        if asked - {"http"} != ({"api"} if name == "api" else set()):
+            yield f"{name}: ports in {sorted(asked)}"
 
 
 def is_scraped(objects: Objects) -> Iterator[str]:

@@ -11,6 +11,8 @@ from ops.cli import SERVICES
 from shared import health, process
 
 OPERATOR = "operator"
+API = "api"
+WORKLOADS = (*SERVICES, API)
 Object = dict[str, Any]
 Rule = Callable[[Object], Iterator[str]]
 
@@ -25,6 +27,8 @@ _RESTRICTED_POD = {
 _RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 _PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 _HTTP = {"name": "http", "containerPort": 8080}
+_API = {"name": API, "containerPort": 8081}
+_PRE_STOP = {"preStop": {"sleep": {"seconds": 5}}}
 _WAIT_SCHEMA = ["migrate", "--check", "--wait"]
 
 # The API server drops a misspelt field and says nothing: these are the ones in use
@@ -32,8 +36,8 @@ _FIELDS = {
     "workload": "replicas selector template strategy serviceName podManagementPolicy backoffLimit",
     "pod": "serviceAccountName automountServiceAccountToken enableServiceLinks terminationGracePeriodSeconds "
     "securityContext topologySpreadConstraints initContainers containers volumes restartPolicy",
-    "container": "name image command args ports env envFrom startupProbe livenessProbe readinessProbe resources "
-    "securityContext volumeMounts",
+    "container": "name image command args ports env envFrom startupProbe livenessProbe readinessProbe lifecycle "
+    "resources securityContext volumeMounts",
     "probe": "httpGet periodSeconds timeoutSeconds failureThreshold",
     "mount": "name mountPath readOnly",
     "budget": "maxUnavailable unhealthyPodEvictionPolicy selector",
@@ -109,8 +113,9 @@ def has_scratch_space(workload: Object) -> Iterator[str]:
 
 def has_probes(workload: Object) -> Iterator[str]:
     main = pod_of(workload)["containers"][0]
-    if main.get("ports") != [_HTTP]:
-        yield "port http is 8080"
+    ports = [_HTTP, _API] if workload["metadata"]["name"] == API else [_HTTP]
+    if main.get("ports") != ports:
+        yield f"ports are {ports}"
     for probe, path in _PROBES.items():
         found = main.get(probe, {})
         if found.get("httpGet") != {"path": path, "port": "http"}:
@@ -122,6 +127,13 @@ def has_probes(workload: Object) -> Iterator[str]:
 def stops_in_time(workload: Object) -> Iterator[str]:
     if pod_of(workload).get("terminationGracePeriodSeconds", 30) < process.STOP_SECONDS + _DRAIN_MARGIN:
         yield f"the grace period is shorter than a drain of {process.STOP_SECONDS:.0f} s and a margin"
+
+
+def leaves_its_service_first(workload: Object) -> Iterator[str]:
+    """A pod that a Service balances is still sent requests for a moment after it was told to stop."""
+    wanted = _PRE_STOP if workload["metadata"]["name"] == API else None
+    if pod_of(workload)["containers"][0].get("lifecycle") != wanted:
+        yield f"lifecycle is {wanted}"
 
 
 def keeps_its_members(workload: Object) -> Iterator[str]:
@@ -177,6 +189,7 @@ SERVICE: tuple[Rule, ...] = (
     *EVERYWHERE,
     has_probes,
     stops_in_time,
+    leaves_its_service_first,
     keeps_its_members,
     spreads_over_zones,
     runs_its_service,
@@ -200,12 +213,17 @@ def has_companions(objects: Sequence[Object], workload: Object) -> Iterator[str]
         service = named(objects, "Service").get(workload["spec"].get("serviceName"), {}).get("spec", {})
         if service.get("clusterIP") != "None" or not service["selector"].items() <= labels.items():
             yield "no headless Service that finds the pods"
+    if name == API:
+        service = named(objects, "Service").get(name, {}).get("spec", {})
+        ports = [port["targetPort"] for port in service.get("ports", [])]
+        if ports != [_API["name"]] or not service["selector"].items() <= labels.items():
+            yield "no Service that finds the pods' port of the API, and no other"
 
 
 def broken(objects: Sequence[Object]) -> list[str]:
-    """Every breach in a set with the four services, `object: sentence`; empty: all is well."""
+    """Every breach in a set with the four services and the API, `object: sentence`; empty: all is well."""
     found = services(objects)
-    breaches = [] if set(found) == set(SERVICES) else [f"services: {sorted(found)} instead of {sorted(SERVICES)}"]
+    breaches = [] if set(found) == set(WORKLOADS) else [f"services: {sorted(found)} instead of {sorted(WORKLOADS)}"]
     for name, workload in sorted(found.items()):
         breaches += [f"{name}: {complaint}" for rule in SERVICE for complaint in rule(workload)]
         breaches += [f"{name}: {complaint}" for complaint in has_companions(objects, workload)]

@@ -15,6 +15,7 @@ from shared.desk.secret_files import missing_secrets
 from shared.message_ids import load_keys
 from shared.settings import Settings
 from tests.contract.manifest_rules import (
+    WORKLOADS,
     Object,
     broken,
     broken_job,
@@ -37,7 +38,7 @@ def documents(path: Path) -> list[Object]:
 
 
 def base() -> list[Object]:
-    return [item for name in (*SERVICES, "operator") for item in documents(K8S / "base" / f"{name}.yaml")]
+    return [item for name in (*WORKLOADS, "operator") for item in documents(K8S / "base" / f"{name}.yaml")]
 
 
 def literals(entry: Object) -> dict[str, str]:
@@ -134,7 +135,7 @@ def test_no_secret_but_the_object_stores_comes_by_the_environment() -> None:
 def test_each_pod_is_given_the_secrets_it_has_a_use_for_and_its_own_log_in() -> None:
     own = {
         name: {"secret": {"name": "carteiro-postgres", "items": [{"key": name, "path": "postgres"}]}}
-        for name in SERVICES
+        for name in (*SERVICES, "operator")
     }
     desks = {"secret": {"name": "carteiro-credentials"}}
     keys = {
@@ -150,6 +151,7 @@ def test_each_pod_is_given_the_secrets_it_has_a_use_for_and_its_own_log_in() -> 
         "dispatcher": [keys],  # no database
         "ticketing": [own["ticketing"]],
         "mailer": [desks, own["mailer"]],
+        "api": [keys, own["operator"]],  # it does what the operator's commands do
     }
 
 
@@ -257,6 +259,26 @@ def test_a_surge_is_found() -> None:
     objects = copy.deepcopy(base())
     services(objects)["fetcher"]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = 1
     assert broken(objects) == ["fetcher: a roll-out takes one pod away before it adds one"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        (f"{MAIN}.ports", [{"name": "http", "containerPort": 8080}], "api: ports are"),
+        (f"{MAIN}.lifecycle", {}, "api: lifecycle is"),
+        (f"{MAIN}.readinessProbe.httpGet.port", "api", "api: readinessProbe asks"),
+    ],
+)
+def test_an_api_that_nobody_reaches_or_that_drops_requests_is_found(path: str, value: object, complaint: str) -> None:
+    objects = copy.deepcopy(base())
+    _set(path, value)(services(objects)["api"])
+    assert [line for line in broken(objects) if complaint in line]
+
+
+def test_a_service_that_shows_more_than_the_api_is_found() -> None:
+    objects = copy.deepcopy(base())
+    named(objects, "Service")["api"]["spec"]["ports"][0]["targetPort"] = "http"
+    assert [line for line in broken(objects) if "no Service that finds the pods' port of the API" in line]
 
 
 @pytest.mark.parametrize("kind", ["ServiceAccount", "PodDisruptionBudget", "Service", "StatefulSet"])
