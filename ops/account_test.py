@@ -14,16 +14,21 @@ import aiosmtplib
 from ops.advice import advice
 from ops.show import lines, say
 from services.fetcher import faults
+from services.fetcher.credentials import Credential, Credentials
 from services.fetcher.dialing import Trust
 from services.fetcher.entrance import enter
 from services.fetcher.pop3.client import Drop
 from services.fetcher.pop3.client import Mailbox as Pop3Mailbox
 from services.fetcher.protocol import Mailbox
+from shared import oauth
 from shared.clock import now
 from shared.desk.findings import DeskError
 from shared.desk.load import load_desk
 from shared.desk.model import Account, Outbound
 from shared.desk.secret_files import SecretError, read_secret
+from shared.failures import Transient
+from shared.oauth import PostgresVault
+from shared.postgres import UNAVAILABLE, create_pool
 from shared.process import Misconfigured
 from shared.redaction import Redaction
 from shared.settings import Settings
@@ -88,19 +93,22 @@ def _for_people(step: Step) -> str:
 
 
 async def _incoming(name: str, account: Account, settings: Settings) -> AsyncIterator[Step]:
-    if account.password is None:
-        raise _Failed("secret", "log-in with OAuth2 is not there yet")
-    try:
-        password = read_secret(settings.secrets, account.password.secret).get_secret_value()
-    except SecretError as error:
-        raise _Failed("secret", str(error)) from error
-    yield Step("secret", "ok", f"{account.password.secret} is there")
+    named = [account.password] if account.password else list(account.oauth2.secrets.values() if account.oauth2 else ())
+    contents = [_secret(settings, secret.secret) for secret in named]
+    yield Step("secret", "ok", f"{', '.join(secret.secret for secret in named)} is there")
+    if account.oauth2:
+        credential = await _access_token(name, account, settings)
+        yield Step("token", "ok", "the provider gave out an access token")
+    else:
+        credential = Credential(contents[0])
     async for step in _reach(account.host, account.port):
         yield step
     try:
-        mailbox = await enter(account, password, Trust.load(settings.ca_file), _Unremembered())
+        mailbox = await enter(account, credential, Trust.load(settings.ca_file), _Unremembered())
     except faults.Fault as fault:
-        step_name = {"tls_failed": "TLS", "auth_failed": "log in", "busy": "log in"}.get(fault.result, "greeting")
+        step_name = {"tls_failed": "TLS", "auth_failed": "log in", "busy": "log in", "mailbox_refused": "log in"}.get(
+            fault.result, "greeting"
+        )
         raise _Failed(step_name, f"{fault}; {advice(fault.result, name)}") from fault
     try:
         yield _tls(mailbox.peer_certificate())
@@ -109,9 +117,34 @@ async def _incoming(name: str, account: Account, settings: Settings) -> AsyncIte
         async for step in _folders(account, mailbox):
             yield step
     except faults.Fault as fault:
-        raise _Failed("folders", f"{fault}; {advice(fault.result, name)}") from fault
+        step_name = "log in" if fault.result == "mailbox_refused" else "folders"
+        raise _Failed(step_name, f"{fault}; {advice(fault.result, name)}") from fault
     finally:
         await mailbox.close()
+
+
+def _secret(settings: Settings, name: str) -> str:
+    try:
+        return read_secret(settings.secrets, name).get_secret_value()
+    except SecretError as error:
+        raise _Failed("secret", str(error)) from error
+
+
+async def _access_token(name: str, account: Account, settings: Settings) -> Credential:
+    """A rotated refresh token is found in the database, and kept there as the fetcher keeps it."""
+    try:
+        pool = await create_pool(settings.dsn, "fetcher", size=1)
+    except UNAVAILABLE as error:
+        raise _Failed("token", f"PostgreSQL, which keeps tokens, is away ({type(error).__name__})") from error
+    credentials = Credentials(settings.secrets, PostgresVault(pool, "fetcher"), oauth.trust(settings.ca_file))
+    try:
+        return await credentials.of(name, account).credential()
+    except faults.Fault as fault:
+        raise _Failed("token", f"{fault}; {advice(fault.result, name)}") from fault
+    except Transient as error:
+        raise _Failed("token", str(error)) from error
+    finally:
+        await pool.close()
 
 
 async def _reach(host: str, port: int) -> AsyncIterator[Step]:
@@ -185,10 +218,7 @@ async def _outgoing(outbound: Outbound, settings: Settings) -> AsyncIterator[Ste
         return
     password = ""
     if outbound.password:
-        try:
-            password = read_secret(settings.secrets, outbound.password.secret).get_secret_value()
-        except SecretError as error:
-            raise _Failed("secret", str(error)) from error
+        password = _secret(settings, outbound.password.secret)
         yield Step("secret", "ok", f"{outbound.password.secret} is there")
     host = outbound.host or ""
     async for step in _reach(host, outbound.port):

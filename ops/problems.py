@@ -16,6 +16,11 @@ STUCK = timedelta(minutes=5)
 LATE = timedelta(minutes=2)
 """A look may take a while, and one that failed is tried again: beyond two intervals and this, something is wrong."""
 INTERVAL = timedelta(minutes=10)
+_RUNBOOKS = {
+    "auth_failed": "CarteiroAccountAuthFailing",
+    "mailbox_refused": "CarteiroAccountAuthFailing",
+    "grant_refused": "CarteiroOauthGrantRefused",
+}
 
 
 class Problem(NamedTuple):
@@ -111,7 +116,7 @@ def _account(row: Row, now: datetime) -> Iterator[Problem]:
         since = f" for {_for(row.get('error_since'), now)}" if row.get("error_since") else ""
         step = advice(row["error"], row["account"])
         sentence = f"fails{since}: {row['error_text'] or row['error']}{f'. Next: {step}' if step else ''}"
-        yield Problem(about, sentence, "CarteiroAccountNotPolled")
+        yield Problem(about, sentence, _RUNBOOKS.get(row["error"], "CarteiroAccountNotPolled"))
     elif row.get("holder") is None:
         yield Problem(about, "nobody reads it: is a fetcher running?", "CarteiroAccountUnowned")
     elif success is not None and now - success > 2 * row.get("interval", INTERVAL) + LATE:

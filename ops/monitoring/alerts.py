@@ -16,6 +16,7 @@ _LAG = f"sum by (namespace, topic, group) ({series(metrics.position_lag)})"
 _SILENCED = f"sum by (namespace, account) ({series(metrics.resync_silenced)})"
 _FETCHED = f"sum by (namespace) (rate({series(metrics.messages_fetched)}[1h]"
 _TRIED = "sum by (namespace) (increase({}[30m]))"
+_LOG_IN_REFUSED = "~auth_failed|mailbox_refused|grant_refused"
 _HELD = f"count by (namespace) (count by (namespace, account) ({series(metrics.account_last_poll)}))"
 _CONFIGURED = f"max by (namespace) ({series(metrics.accounts_configured)})"
 _SAYING = f"count by (namespace) (count by (namespace, group) ({series(metrics.last_progress)}))"
@@ -68,8 +69,18 @@ ALERTS = (
         "CarteiroAccountAuthFailing",
         "warning",
         "1m",
-        f"time() - min by (namespace, account) ({series(metrics.account_failing, result='auth_failed')}) > 30",
+        f"time() - min by (namespace, account) ({series(metrics.account_failing, result=_LOG_IN_REFUSED)}) > 30",
         "The log-in of {{ $labels.account }} has been refused for {{ $value | humanizeDuration }}",
+        "accounts",
+        "Looks by result",
+    ),
+    # accounts in both directions: an outbound one has no looks that fail
+    Alert(
+        "CarteiroOauthGrantRefused",
+        "critical",
+        "1m",
+        f"max by (namespace, account) ({series(metrics.oauth_refused)}) == 1",
+        "The provider gives out no access token for {{ $labels.account }} until somebody acts",
         "accounts",
         "Looks by result",
     ),

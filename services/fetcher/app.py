@@ -5,18 +5,21 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 
 from services.fetcher.accounts import Accounts
 from services.fetcher.brake import keep_watch
 from services.fetcher.budget import ByteBudget
+from services.fetcher.credentials import Credentials
 from services.fetcher.dialing import Trust
 from services.fetcher.lease import Leases
 from services.fetcher.outlet import Outlet
 from services.fetcher.session import Rim
 from services.fetcher.store import Store
 from services.fetcher.watch import Surroundings
-from shared import process
+from shared import oauth, process
 from shared.kafka.producer import Producer
+from shared.oauth import PostgresVault
 from shared.originals import open_originals
 from shared.process import Misconfigured, Process
 from shared.settings import Settings
@@ -29,7 +32,7 @@ async def serve(proc: Process) -> None:
     """Runs until `proc.stop`; what is on its way to Kafka is confirmed and recorded before it returns."""
     settings = proc.settings
     desk = proc.desk()
-    trust = _trust(settings)
+    trust, oauth_trust = _trust(settings)
     try:
         originals = open_originals(settings.objects)
     except ValueError as error:
@@ -40,7 +43,8 @@ async def serve(proc: Process) -> None:
     producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-fetcher")
     outlet = Outlet(producer, originals, settings.kafka)
     rim = Rim(store, outlet, ByteBudget())
-    around = Surroundings(rim, trust, settings.secrets, desk.current.desk.zone)
+    credentials = Credentials(settings.secrets, PostgresVault(pool, "fetcher"), oauth_trust)
+    around = Surroundings(rim, trust, credentials, desk.current.desk.zone)
     accounts = Accounts(around, Leases(store, holder_name(settings)), desk)
     proc.health.alive["fetcher leases"] = lambda: accounts.last_progress
     brake = asyncio.create_task(keep_watch(outlet, settings.kafka, settings.prefix), name="brake")
@@ -58,9 +62,10 @@ def holder_name(settings: Settings) -> str:
     return f"{settings.instance or socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def _trust(settings: Settings) -> Trust:
+def _trust(settings: Settings) -> tuple[Trust, ssl.SSLContext]:
+    """Of mail servers, and of token endpoints."""
     try:
-        return Trust.load(settings.ca_file)
+        return Trust.load(settings.ca_file), oauth.trust(settings.ca_file)
     except OSError as error:
         raise Misconfigured(f"CARTEIRO_CA_FILE={settings.ca_file} cannot be used: {error.strerror}") from error
 

@@ -5,6 +5,7 @@ sentence for an administrator; it may quote the server, never a password, a toke
 """
 
 import re
+from base64 import b64decode
 from typing import ClassVar
 
 from shared.redaction import Redaction
@@ -15,6 +16,7 @@ _BUSY = re.compile(
     r"|too many|simultaneous|maximum number of connections",
     re.IGNORECASE,
 )
+_NO_MAILBOX = re.compile(r"authenticated but not connected", re.IGNORECASE)  # Exchange
 _THROTTLED = re.compile(r"\[THROTTLED\]|throttl|rate limit|bandwidth|try again later|quota exceeded", re.IGNORECASE)
 
 
@@ -34,6 +36,24 @@ class AuthFailed(Fault):
     """The server refused name or password: repeating it soon locks the account."""
 
     result = "auth_failed"
+
+
+class MailboxRefused(Fault):
+    """The log-in went well and leads to no mailbox: the wrong one, or rights on it are missing."""
+
+    result = "mailbox_refused"
+
+
+class GrantRefused(Fault):
+    """The provider gives out no access token (OAuth2) until somebody acts."""
+
+    result = "grant_refused"
+
+
+class TokenUnavailable(Fault):
+    """No access token just now: the token endpoint is away."""
+
+    result = "token_unavailable"
 
 
 class Busy(Fault):
@@ -90,8 +110,19 @@ def quote(said: bytes) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:_QUOTED_AT_MOST].strip()
 
 
+def decoded(challenge: bytes) -> bytes:
+    """What stands in a SASL challenge, at most 4 KiB; itself when it is no base64."""
+    try:
+        return b64decode(challenge[:4096], validate=True)
+    except ValueError:
+        return challenge[:4096]
+
+
 def of_refusal(said: bytes, otherwise: type[Fault], doing: str, secrets: Redaction) -> Fault:
     """The fault behind a NO, BAD or BYE: response codes of RFC 5530 and the words servers really use."""
     text = quote(said)
+    said_to_us = f"the server says {quote(secrets.words(said))!r}"
+    if _NO_MAILBOX.search(text):
+        return MailboxRefused(f"{doing}: logged in, but to no mailbox; {said_to_us}")
     kind = Busy if _BUSY.search(text) else Throttled if _THROTTLED.search(text) else otherwise
-    return kind(f"{doing}: the server says {quote(secrets.words(said))!r}")
+    return kind(f"{doing}: {said_to_us}")

@@ -8,6 +8,7 @@ _BACK_OFF = {  # result of the failure: first delay, longest delay, seconds
 }
 _ORDINARY = (2.0, 300.0)
 _REFUSED_LOG_IN = (900.0, 21_600.0)
+_LOG_INS = {"auth_failed", "mailbox_refused", "grant_refused"}  # nothing of it passes by itself
 LOG_INS_BEFORE_WAITING = 3
 
 
@@ -20,7 +21,7 @@ def back_off(result: str, failures: int, jitter: float) -> float:
     """
     first, longest = _BACK_OFF.get(result, _ORDINARY)
     doublings = failures - 1
-    if result == "auth_failed" and failures >= LOG_INS_BEFORE_WAITING:
+    if result in _LOG_INS and failures >= LOG_INS_BEFORE_WAITING:
         first, longest = _REFUSED_LOG_IN
         doublings = failures - LOG_INS_BEFORE_WAITING
     return min(first * 2.0 ** min(doublings, 30), longest) * (1 + jitter / 5)

@@ -11,11 +11,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from services.fetcher import faults, waiting
+from services.fetcher.credentials import Credentials, SecretMissing
 from services.fetcher.dialing import Trust
 from services.fetcher.drop_store import Drops
 from services.fetcher.entrance import enter
@@ -27,7 +27,6 @@ from services.fetcher.store import Lease, LeaseLost
 from shared import metrics
 from shared.clock import monotonic, now
 from shared.desk.model import Account
-from shared.desk.secret_files import SecretError, read_secret
 from shared.failures import Transient
 from shared.logs import fields
 
@@ -36,14 +35,9 @@ log = logging.getLogger(__name__)
 _HELD_BACK = "held_back"
 _NO_SECRET = "no_secret"  # noqa: S105  # a result, not a password
 # other failures end when a session lives: a server that lets us look and then goes away must not be asked for ever
-_ENDED_BY_A_LOOK = {_HELD_BACK, _NO_SECRET, faults.AuthFailed.result}
+_REFUSED = {faults.AuthFailed.result, faults.MailboxRefused.result, faults.GrantRefused.result}
+_ENDED_BY_A_LOOK = {_HELD_BACK, _NO_SECRET, *_REFUSED}
 _SECRET_LOOKED_AT = 5.0  # a corrected password is tried at once, not after hours
-
-
-class SecretMissing(faults.Fault):
-    """The password's file cannot be read. Nobody refused us, so nobody locks the account."""
-
-    result = "auth_failed"
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Surroundings:
 
     rim: Rim
     trust: Trust
-    secrets: Path
+    credentials: Credentials
     zone: ZoneInfo
 
 
@@ -79,6 +73,7 @@ class Watch:
         self._complaint = ""
         self._failing_since = 0.0
         self._pace = Pace()
+        self._log_in = around.credentials.of(self._name, account)
 
     async def run(self) -> None:
         metrics.account_interval.labels(self._name).set(self._account.interval.total_seconds())
@@ -91,6 +86,7 @@ class Watch:
                 "the lease is gone: another fetcher reads on", extra=fields(action="lease_lost", account=self._name)
             )
         finally:
+            self._log_in.forget()
             metrics.forget_account(self._name)
 
     async def _one_session(self) -> float:
@@ -100,6 +96,8 @@ class Watch:
             await self._around.rim.outlet.ask()  # while nothing is taken nobody logs in
             return await self._session()
         except faults.Fault as fault:
+            if fault.result in _REFUSED:
+                self._log_in.refused()
             await self._report(fault.result, str(fault))
             return self._back_off(_NO_SECRET if isinstance(fault, SecretMissing) else fault.result)
         except NotHandedOver as error:
@@ -164,15 +162,8 @@ class Watch:
         return True
 
     async def _connect(self) -> Mailbox:
-        return await enter(self._account, self._password(), self._around.trust, Drops(self._store, self._lease))
-
-    def _password(self) -> str:
-        if self._account.password is None:
-            raise SecretMissing("log-in with OAuth2 is not there yet")
-        try:
-            return read_secret(self._around.secrets, self._account.password.secret).get_secret_value()
-        except SecretError as error:
-            raise SecretMissing(str(error)) from error
+        credential = await self._log_in.credential()
+        return await enter(self._account, credential, self._around.trust, Drops(self._store, self._lease))
 
     async def _look(self, readers: Sequence[Reader], *, stays: bool) -> Looked:
         """One look into every folder, and its success told."""
@@ -221,16 +212,10 @@ class Watch:
     async def _sleep(self, seconds: float) -> None:
         """Waits; after a refused log-in no longer than until the secret changes."""
         ends = monotonic() + seconds
-        watched = self._last_result in {faults.AuthFailed.result, _NO_SECRET}
-        before = self._secret_now() if watched else None
+        watched = self._last_result in {*_REFUSED, _NO_SECRET}
+        before = self._log_in.fingerprint() if watched else None
         while (left := ends - monotonic()) > 0:
             await asyncio.sleep(min(left, _SECRET_LOOKED_AT) if watched else left)
-            if watched and self._secret_now() not in {None, before}:
+            if watched and self._log_in.fingerprint() not in {None, before}:
                 self._last_result, self._in_a_row = "", 0
                 return
-
-    def _secret_now(self) -> str | None:
-        try:
-            return self._password()
-        except SecretMissing:
-            return None

@@ -3,5 +3,6 @@
 from shared.oauth.grants import GrantRefused, Purpose, TokenUnavailable
 from shared.oauth.sasl import Sasl, bearer
 from shared.oauth.tokens import Tokens, Vault, trust
+from shared.oauth.vault import PostgresVault
 
-__all__ = ["GrantRefused", "Purpose", "Sasl", "TokenUnavailable", "Tokens", "Vault", "bearer", "trust"]
+__all__ = ["GrantRefused", "PostgresVault", "Purpose", "Sasl", "TokenUnavailable", "Tokens", "Vault", "bearer", "trust"]

@@ -153,6 +153,22 @@ CASES = [
     Case("CarteiroAccountUnowned", {CONFIGURED: "1"}, 4, 5, {}, "1 of the desk's accounts are watched by no fetcher"),
     Case("CarteiroAccountUnowned", {CONFIGURED: "1", of(POLL, account="caixa"): "1"}, 90, None, {}, ""),
     Case(
+        "CarteiroAccountAuthFailing",
+        {of(FAILING, account="caixa", result="mailbox_refused"): "1"},
+        1,
+        2,
+        CAIXA,
+        "The log-in of caixa has been refused for 1m 59s",
+    ),
+    Case(
+        "CarteiroOauthGrantRefused",
+        {of("carteiro_oauth_grant_refused", account="caixa", protocol="smtp", pod="mailer-0"): "0 1 1 1"},
+        1,
+        3,
+        CAIXA,
+        "The provider gives out no access token for caixa until somebody acts",
+    ),
+    Case(
         "CarteiroBrake",
         {
             of("carteiro_fetcher_brake", pod="fetcher-0"): "0 0 0",

@@ -11,6 +11,8 @@ from services.fetcher.dialing import as_fault, dial
 from services.fetcher.imap.client import Mailbox
 from services.fetcher.imap.wire import Exchange, Limits, Wire
 from services.fetcher.protocol import Security
+from shared.oauth.sasl import Sasl
+from shared.oauth.sasl import bearer as bearer_of
 from shared.redaction import Redaction
 
 
@@ -22,13 +24,15 @@ async def connect(
     *,
     user: str,
     password: str,
+    bearer: bool = False,
     deadline: float = 30.0,
     limits: Limits | None = None,
 ) -> Mailbox:
     """A mailbox, logged in, within `deadline` seconds; else a `faults.Fault` and nothing left open.
 
     `context` must verify certificates. STARTTLS is demanded, not tried: a server that does not offer it,
-    or that greets with PREAUTH (RFC 3501 §7.1.4), is refused before anything is sent in the clear.
+    or that greets with PREAUTH (RFC 3501 §7.1.4), is refused before anything is sent in the clear. With `bearer`,
+    `password` is an access token.
     """
     wire = Wire(limits or Limits(), Redaction([password]))
     try:
@@ -40,7 +44,15 @@ async def connect(
             if security is Security.starttls:
                 await _secure(wire, mailbox, host, context)
             if wire.state != AUTH:
-                await _log_in(wire, mailbox, user, password)
+                answer = (
+                    await _show(wire, mailbox, bearer_of(_mechanisms(wire), user, password, host, port))
+                    if bearer
+                    else await _log_in(wire, mailbox, user, password)
+                )
+                if answer.status != "OK":
+                    raise faults.of_refusal(answer.text, faults.AuthFailed, "log-in refused", wire.secrets)
+                wire.state = AUTH
+                await ask_capabilities(wire, mailbox)
             if "ID" in wire.capabilities:
                 # RFC 2971; some servers refuse SELECT to whom they do not know. What they answer means nothing to us
                 await mailbox.run("ID", '("name" "Carteiro")')
@@ -82,23 +94,31 @@ async def _secure(wire: Wire, mailbox: Mailbox, host: str, context: ssl.SSLConte
     await ask_capabilities(wire, mailbox)
 
 
-async def _log_in(wire: Wire, mailbox: Mailbox, user: str, password: str) -> None:
+def _mechanisms(wire: Wire) -> set[str]:
+    return {name.removeprefix("AUTH=") for name in wire.capabilities if name.startswith("AUTH=")}
+
+
+async def _show(wire: Wire, mailbox: Mailbox, said: Sasl | None) -> Exchange:
+    """AUTHENTICATE with an access token. What the server challenges it with is the reason of its refusal."""
+    if said is None:
+        raise faults.AuthFailed("the server takes no access token: it offers neither AUTH=XOAUTH2 nor AUTH=OAUTHBEARER")
+    answer = await _authenticate(wire, mailbox, said.mechanism, said.initial, said.end)
+    if len(answer.challenges) > ("SASL-IR" not in wire.capabilities):
+        answer.text += b" " + faults.decoded(answer.challenges[-1])
+    return answer
+
+
+async def _log_in(wire: Wire, mailbox: Mailbox, user: str, password: str) -> Exchange:
     """LOGIN; AUTHENTICATE PLAIN (RFC 4616) where LOGIN is forbidden or cannot carry the characters."""
     if user.isascii() and password.isascii() and "LOGINDISABLED" not in wire.capabilities:
-        answer = await mailbox.run("LOGIN", quoted(user), quoted(password))
-    elif "AUTH=PLAIN" in wire.capabilities:
-        answer = await _authenticate_plain(wire, mailbox, user, password)
-    else:
+        return await mailbox.run("LOGIN", quoted(user), quoted(password))
+    if "AUTH=PLAIN" not in wire.capabilities:
         raise faults.AuthFailed("the server offers no log-in that fits: AUTH=PLAIN is missing")
-    if answer.status != "OK":
-        raise faults.of_refusal(answer.text, faults.AuthFailed, "log-in refused", wire.secrets)
-    wire.state = AUTH
-    await ask_capabilities(wire, mailbox)
+    # a second challenge is none of PLAIN's: cancel it, and take the tagged answer
+    return await _authenticate(wire, mailbox, "PLAIN", b64encode(f"\0{user}\0{password}".encode()), b"*")
 
 
-async def _authenticate_plain(wire: Wire, mailbox: Mailbox, user: str, password: str) -> Exchange:
-    token = b64encode(f"\0{user}\0{password}".encode())
-    give_up = b"*"  # a second challenge is none of PLAIN's: cancel it, and take the tagged answer
+async def _authenticate(wire: Wire, mailbox: Mailbox, mechanism: str, initial: bytes, end: bytes) -> Exchange:
     if "SASL-IR" in wire.capabilities:
-        return await mailbox.run("AUTHENTICATE", "PLAIN", token.decode(), replies=(give_up,))
-    return await mailbox.run("AUTHENTICATE", "PLAIN", replies=(token, give_up))
+        return await mailbox.run("AUTHENTICATE", mechanism, initial.decode(), replies=(end,))
+    return await mailbox.run("AUTHENTICATE", mechanism, replies=(initial, end))

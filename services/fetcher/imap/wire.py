@@ -52,6 +52,7 @@ class Exchange:
     replies: deque[bytes]  # answers to the server's `+`, in order
     secrets: Redaction
     untagged: list[Untagged] = field(default_factory=list)
+    challenges: list[bytes] = field(default_factory=list)  # what stood behind each `+` that was answered
     continued: bool = False
     status: str = ""  # OK, NO or BAD once the tagged line is there
     text: bytes = b""
@@ -279,7 +280,7 @@ class Wire(IMAP4ClientProtocol):
         elif text.startswith(b"* "):
             self._on_untagged(response, exchange)
         elif text.startswith(b"+"):
-            self._on_continuation(exchange)
+            self._on_continuation(text, exchange)
         elif exchange is not None and text.startswith(exchange.tag + b" "):
             status, _, exchange.text = text[len(exchange.tag) + 1 :].partition(b" ")
             exchange.status = status.decode("ascii", "replace").upper()
@@ -302,11 +303,12 @@ class Wire(IMAP4ClientProtocol):
             raise faults.ProtocolFault(f"{exchange.name}: more than 8 MiB of untagged lines")
         exchange.untagged.append(response)
 
-    def _on_continuation(self, exchange: Exchange | None) -> None:
+    def _on_continuation(self, text: bytes, exchange: Exchange | None) -> None:
         if exchange is not None and exchange.name == "IDLE":
             exchange.continued = True
             self._changed.set()
         elif exchange is not None and exchange.replies:
+            exchange.challenges.append(text[1:].strip())
             self.transport.write(exchange.replies.popleft() + b"\r\n")
         else:
             raise faults.ProtocolFault("a continuation request nobody asked for")

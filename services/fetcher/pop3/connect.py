@@ -9,6 +9,8 @@ from services.fetcher.dialing import as_fault, dial
 from services.fetcher.pop3.client import Mailbox, Numbering
 from services.fetcher.pop3.wire import Limits, Wire
 from services.fetcher.protocol import Security
+from shared.oauth.sasl import Sasl
+from shared.oauth.sasl import bearer as bearer_of
 from shared.redaction import Redaction
 
 _CAPABILITIES_AT_MOST = 64 * 1024
@@ -22,6 +24,7 @@ async def connect(
     *,
     user: str,
     password: str,
+    bearer: bool = False,
     numbering: Numbering,
     deadline: float = 30.0,
     limits: Limits | None = None,
@@ -29,7 +32,7 @@ async def connect(
     """A maildrop, logged in, within `deadline` seconds; else a `faults.Fault` and nothing left open.
 
     `context` must verify certificates. STLS is demanded, not tried: a server that does not offer it is refused
-    before anything is sent in the clear.
+    before anything is sent in the clear. With `bearer`, `password` is an access token.
     """
     wire = Wire(limits or Limits(), Redaction([password]))
     try:
@@ -42,7 +45,11 @@ async def connect(
                     raise faults.TlsFailed(f"{host} does not offer STLS; nothing was sent in the clear")
                 await wire.start_tls(context, host)
                 offered = await ask_capabilities(wire)
-            await _log_in(wire, offered, user, password)
+            if bearer:
+                mechanisms = offered.get("SASL", "").split()
+                await _show(wire, bearer_of(mechanisms, user, password, host, port))
+            else:
+                await _log_in(wire, offered, user, password)
             return Mailbox(wire, frozenset(await ask_capabilities(wire)), numbering)
     except BaseException as error:
         fault = as_fault(error, f"{host}:{port}", in_handshake=wire.deaf)
@@ -60,6 +67,12 @@ async def ask_capabilities(wire: Wire) -> dict[str, str]:
         return {}
     lines = (line.decode("ascii", "replace").upper().partition(" ") for line in answer.splitlines() if line.strip())
     return {name: arguments for name, _, arguments in lines}
+
+
+async def _show(wire: Wire, said: Sasl | None) -> None:
+    if said is None:
+        raise faults.AuthFailed("the server takes no access token: it offers neither SASL XOAUTH2 nor OAUTHBEARER")
+    await wire.authenticate(*said)
 
 
 async def _log_in(wire: Wire, offered: dict[str, str], user: str, password: str) -> None:

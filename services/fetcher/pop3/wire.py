@@ -6,7 +6,6 @@ fault the transport is aborted and every further call raises it.
 
 import asyncio
 import ssl
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,15 +14,8 @@ from services.fetcher import faults
 from shared.redaction import Redaction
 
 _LINE_AT_MOST = 64 * 1024
+_COMMAND_AT_MOST = 253  # RFC 2449 section 4, without its line end
 LIST_AT_MOST = 16 * 1024 * 1024  # UIDL of some 200,000 mails
-
-
-def decoded(challenge: bytes) -> bytes:
-    """What stands in a challenge, at most 4 KiB; itself when it is no base64."""
-    try:
-        return b64decode(challenge[:4096], validate=True)
-    except ValueError:
-        return challenge[:4096]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +96,26 @@ class Wire(asyncio.Protocol):
             await self._exchange(command, doing, faults.Refused, deadline, room=at_most)
             return await self._lines(deadline, at_most)
 
-    async def authenticate(self, mechanism: str, initial: bytes, give_up: bytes) -> bytes:
-        """AUTH (RFC 5034) with an initial response; a challenge to it is the reason of a refusal, answered with
-        `give_up`. Raises what -ERR means."""
+    async def authenticate(self, mechanism: str, initial: bytes, end: bytes) -> bytes:
+        """AUTH (RFC 5034) with an initial response, behind the server's `+` where the line would be too long (there
+        section 4); a challenge to it is the reason of a refusal, answered with `end`. Raises what -ERR means."""
         async with self._turn:
             deadline = self._deadline(0)
             challenge = b""
-            self._send(f"AUTH {mechanism} {initial.decode()}")
-            line = await self._line(deadline)
-            if line.startswith(b"+ ") or line == b"+":
-                challenge = line[2:]
-                self._send(give_up.decode())
+            command = f"AUTH {mechanism} {initial.decode()}"
+            if len(command) > _COMMAND_AT_MOST:
+                self._send(f"AUTH {mechanism}")
                 line = await self._line(deadline)
-            said = line + b" " + decoded(challenge) if challenge else line
+                if not _continues(line):
+                    return self._judged(line, "log-in refused", faults.AuthFailed)
+                command = initial.decode()
+            self._send(command)
+            line = await self._line(deadline)
+            if _continues(line):
+                challenge = line[2:]
+                self._send(end.decode())
+                line = await self._line(deadline)
+            said = line + b" " + faults.decoded(challenge) if challenge else line
             return self._judged(said, "log-in refused", faults.AuthFailed)
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
@@ -213,3 +212,7 @@ class Wire(asyncio.Protocol):
         except asyncio.CancelledError:
             self.fail(faults.ConnectFailed("a command was cancelled"))
             raise
+
+
+def _continues(line: bytes) -> bool:
+    return line.startswith(b"+ ") or line == b"+"

@@ -65,6 +65,7 @@ def log_in() -> Connect:
         host: str = "127.0.0.1",
         user: str = "suporte@demo.test",
         password: str = "geheim",
+        bearer: bool = False,
         deadline: float = 2.0,
         limits: Limits = QUICK,
     ) -> Mailbox:
@@ -75,6 +76,7 @@ def log_in() -> Connect:
             context or ssl.create_default_context(),
             user=user,
             password=password,
+            bearer=bearer,
             deadline=deadline,
             limits=limits,
         )

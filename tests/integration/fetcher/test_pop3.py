@@ -52,6 +52,7 @@ async def enter(
     host: str = "127.0.0.1",
     user: str = "u",
     password: str = "geheim",
+    bearer: bool = False,
 ) -> Mailbox:
     return await connect(
         host,
@@ -60,6 +61,7 @@ async def enter(
         context or ssl.create_default_context(),
         user=user,
         password=password,
+        bearer=bearer,
         numbering=InOrder(),
         deadline=2.0,
         limits=QUICK,

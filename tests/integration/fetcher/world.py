@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 
 from services.fetcher.accounts import Accounts
 from services.fetcher.budget import ByteBudget
+from services.fetcher.credentials import Credentials
 from services.fetcher.dialing import Trust
 from services.fetcher.imap.client import Mailbox
 from services.fetcher.imap.connect import connect
@@ -24,9 +25,11 @@ from services.fetcher.protocol import Security
 from services.fetcher.session import Rim
 from services.fetcher.store import Store
 from services.fetcher.watch import Surroundings
+from shared import oauth
 from shared.desk.watch import DeskWatch
 from shared.events import ReceivedMail
 from shared.kafka.producer import Producer
+from shared.oauth import PostgresVault
 from shared.originals import open_originals
 from shared.postgres import create_pool
 from shared.topics import DEAD_LETTERS, RECEIVED
@@ -81,7 +84,8 @@ class World:
             **changes,
         }
         lines = [f"    {name}: {value}\n" for name, value in fields.items() if value is not None]
-        text = "accounts:\n  caixa:\n" + "".join(lines) + "    password: {secret: imap}\n"
+        password = "" if "oauth2" in fields else "    password: {secret: imap}\n"
+        text = "accounts:\n  caixa:\n" + "".join(lines) + password
         (self.folder / "desk.yaml").write_text(text)
 
     # --- the mail server
@@ -129,7 +133,9 @@ class World:
         try:
             trust = Trust.load(ca_file or self.at.ca_file)
             zone = desk.current.desk.zone
-            yield Surroundings(rim, trust, self.secrets, zone)
+            yield Surroundings(
+                rim, trust, Credentials(self.secrets, PostgresVault(pool, "fetcher"), oauth.trust(None)), zone
+            )
         finally:
             await producer.close()
             await pool.close()

@@ -126,7 +126,7 @@ NEEDS_SOMEBODY = [
         (
             "account caixa",
             f"fails for 3 min: refused. Next: {advice('auth_failed', 'caixa')}",
-            "CarteiroAccountNotPolled",
+            "CarteiroAccountAuthFailing",
         ),
     ),
     (
