@@ -63,6 +63,7 @@ class Given(BaseSettings):
     mail: Mail | None = None
     ca_file: Path | None = None
     failovers: int = 1
+    interleavings: int = 40
     ci: bool = Field(default=False, validation_alias="CI")
     docker_host: str = Field(default="unix:///var/run/docker.sock", validation_alias="DOCKER_HOST")
     require_docker: bool = Field(default=False, validation_alias="CARTEIRO_REQUIRE_DOCKER")
