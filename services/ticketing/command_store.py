@@ -79,6 +79,11 @@ SELECT $1, p.address, p.role FROM ticketing.participants p
 JOIN ticketing.articles a ON a.id = $2 AND p.ticket_id = a.ticket_id AND p.address = lower(a.from_address)
 """
 _MOVE_ARTICLES = "UPDATE ticketing.articles SET ticket_id = $2 WHERE ticket_id = $1"
+_MOVE_WORDS = "UPDATE ticketing.searchable SET ticket_id = $2 WHERE ticket_id = $1"
+_MOVE_UNSEARCHED = """
+UPDATE ticketing.unsearched SET ticket_id = $2
+WHERE article_id = ANY (ARRAY(SELECT id FROM ticketing.articles WHERE ticket_id = $1))
+"""
 _MOVE_PARTICIPANTS = """
 INSERT INTO ticketing.participants (ticket_id, address, role)
 SELECT $2, address, role FROM ticketing.participants WHERE ticket_id = $1 ON CONFLICT DO NOTHING
@@ -208,8 +213,8 @@ async def _save(connection: Connection, decided: Decided, desk: Desk, order: Ord
         await connection.execute(_COPY_FILES, copy, source)
         await connection.execute(_COPY_CUSTOMER, decided.created.id, source)
     if decided.merged:
-        await connection.execute(_MOVE_ARTICLES, *decided.merged)
-        await connection.execute(_MOVE_PARTICIPANTS, *decided.merged)
+        for statement in (_MOVE_WORDS, _MOVE_UNSEARCHED, _MOVE_ARTICLES, _MOVE_PARTICIPANTS):
+            await connection.execute(statement, *decided.merged)
     for link in decided.linked:
         await connection.execute(_LINK, *link, moment)
     for link in decided.unlinked:

@@ -63,15 +63,17 @@ SELECT h, ARRAY(SELECT DISTINCT ticket_id FROM ticketing.article_references WHER
                 ORDER BY ticket_id LIMIT 10)
 FROM unnest($1::bytea[]) AS h
 """
-# with those that they were merged into, in one statement: tickets are locked in the order of their ids
+# with those that they were merged into, in one statement: tickets are locked in the order of their ids. The planner
+# cannot know how few a recursion finds: written otherwise it reads the table
 _TICKETS = f"""
 WITH RECURSIVE wanted AS (
     SELECT id, merged_into, 0 AS hops FROM ticketing.tickets
     WHERE number = ANY ($1::text[]) OR id = ANY ($2::bigint[]) OR key = ANY ($3::text[])
     UNION
-    SELECT t.id, t.merged_into, w.hops + 1 FROM wanted w JOIN ticketing.tickets t ON t.id = w.merged_into
+    SELECT t.id, t.merged_into, w.hops + 1
+    FROM wanted w, LATERAL (SELECT id, merged_into FROM ticketing.tickets WHERE id = w.merged_into LIMIT 1) t
     WHERE w.hops < {MOST_MERGES})
-SELECT {COLUMNS} FROM ticketing.tickets WHERE id IN (SELECT id FROM wanted) ORDER BY id FOR NO KEY UPDATE
+SELECT {COLUMNS} FROM ticketing.tickets WHERE id = ANY (ARRAY(SELECT id FROM wanted)) ORDER BY id FOR NO KEY UPDATE
 """  # noqa: S608  # names of columns
 # the newest one that is open: another system may give its numbers anew
 _BY_FIELD = """

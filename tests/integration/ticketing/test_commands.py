@@ -135,6 +135,8 @@ async def test_a_merge_moves_articles_and_people(pool: Pool, numbers: list[str],
     ]
     async with pool.acquire() as connection:
         assert await queries.takes_part(connection, int(target["ticket_id"]), ANA)
+    found = await pool.fetch("SELECT DISTINCT ticket_id FROM ticketing.unsearched")
+    assert [row["ticket_id"] for row in found] == [int(target["ticket_id"])]
 
 
 async def test_a_split_copies_the_article_and_counts_on(pool: Pool, numbers: list[str], run: Run) -> None:
