@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ops import manifests
 from ops.api.app import described
-from ops.monitoring import rules
+from ops.monitoring import dashboards, rules
 from shared import events, metrics
 from shared.desk import schema as desk_schema
 from shared.settings import Settings
@@ -137,6 +137,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "openapi.json": openapi_document,
     **manifests.FILES,
     **rules.FILES,
+    **dashboards.FILES,
 }
 
 

@@ -85,6 +85,7 @@ class ReceivedMail(NamedTuple):
     raw_ref: str = ""
     oversize: bool = False
     replay_of: str = ""
+    traceparent: bytes = b""
 
     @property
     def transport_key(self) -> str:

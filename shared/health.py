@@ -63,7 +63,7 @@ class Health:
             self._cache[name] = (monotonic(), complaint)
         return name, complaint
 
-    async def _respond(self, path: str) -> tuple[int, str, bytes]:
+    async def _respond(self, path: str, accept: str) -> tuple[int, str, bytes]:
         if path == "/livez":
             stuck = self.livez()
             return (503 if stuck else 200), "application/json", json.dumps({"stuck": stuck}).encode()
@@ -73,7 +73,7 @@ class Health:
         if path == "/metrics":
             for refresh in self.refreshers:
                 refresh()
-            return 200, "text/plain; version=0.0.4; charset=utf-8", metrics.page()
+            return 200, *metrics.page(accept)
         return 404, "text/plain", b"try /livez, /readyz or /metrics\n"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,7 +81,7 @@ class Health:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
                 path = head.split(b" ", 2)[1].decode("ascii", "replace").split("?")[0]
-                status, content_type, body = await self._respond(path)
+                status, content_type, body = await self._respond(path, _accepted(head))
                 writer.write(
                     f"HTTP/1.1 {status} {'OK' if status == 200 else 'Unavailable'}\r\nContent-Type: {content_type}\r\n"
                     f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
@@ -94,3 +94,9 @@ class Health:
         """`address` is host:port. Raises OSError when the port is taken."""
         host, _, port = address.rpartition(":")
         return await asyncio.start_server(self._serve, host or "127.0.0.1", int(port), limit=16 * 1024)
+
+
+def _accepted(head: bytes) -> str:
+    """The request's Accept (RFC 9110 section 12.5.1); empty: none."""
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return next((value.strip().decode("ascii", "replace") for name, _, value in lines if name.lower() == b"accept"), "")

@@ -10,9 +10,15 @@ import os
 
 os.environ["PROMETHEUS_DISABLE_CREATED_SERIES"] = "true"  # noqa: TID251  # read at import by the client library
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest  # must follow the line above
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram  # must follow the line above
+from prometheus_client.exposition import choose_encoder
 
-page = generate_latest
+
+def page(accept: str = "") -> tuple[str, bytes]:
+    """Content-Type and text, in the format that is asked for; exemplars are in OpenMetrics only."""
+    encode, content_type = choose_encoder(accept)
+    return content_type, encode(REGISTRY)
+
 
 _LATENCY = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _STAGE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60)

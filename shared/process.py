@@ -19,7 +19,7 @@ from importlib.metadata import version
 
 from pydantic import ValidationError
 
-from shared import logs, metrics
+from shared import logs, metrics, tracing
 from shared.clock import monotonic
 from shared.desk.findings import DeskError
 from shared.desk.secret_files import SecretError, read_secret
@@ -163,7 +163,14 @@ def run(services: Mapping[str, Serve]) -> int:
         return _say(MISCONFIGURED, complaints(error))
     logs.configure(name, settings.log_level)
     metrics.build_info.labels(version("carteiro"), settings.revision, platform.python_version()).set(1)
-    return asyncio.run(_run(Process(name, settings), services))
+    try:
+        end_traces = tracing.start(name)
+    except tracing.Unsupported as error:
+        return _say(MISCONFIGURED, str(error))
+    try:
+        return asyncio.run(_run(Process(name, settings), services))
+    finally:
+        end_traces()
 
 
 async def _run(process: Process, services: Mapping[str, Serve]) -> int:

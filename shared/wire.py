@@ -54,6 +54,7 @@ def encode_received(mail: ReceivedMail) -> tuple[bytes, Headers]:
         source="carteiro/fetcher",
         time=received,
         content_type="message/rfc822",
+        traceparent=mail.traceparent,
     )
     headers += [
         ("account", mail.account.encode()),
@@ -89,6 +90,7 @@ def decode_received(value: bytes | None, headers: Mapping[str, bytes]) -> Receiv
         raw_ref=headers.get("raw-ref", b"").decode(),
         oversize=headers.get("oversize", b"") == b"1",
         replay_of=headers.get("replay-of", b"").decode(),
+        traceparent=headers.get("traceparent", b""),
     )
 
 

@@ -25,8 +25,7 @@ STALE = "carteiro:account_stale:bool"
 
 class Objective(NamedTuple):
     """`errors` and `valid`: PromQL over a window, the share of bad ones by namespace and the number of all.
-    `floor`: with fewer valid ones in the long window nobody is woken; one of a few proves nothing. `panel`: of the
-    overview."""
+    `floor`: with fewer valid ones in the long window nobody is woken; one of a few proves nothing."""
 
     name: str
     alert: str
@@ -40,6 +39,10 @@ class Objective(NamedTuple):
     def ratio(self, window: str) -> str:
         """Name of the recorded share of errors."""
         return f"slo:carteiro_{self.name}:error_ratio_rate{window}"
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ")
 
     @property
     def budget(self) -> float:

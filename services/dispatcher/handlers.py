@@ -8,7 +8,7 @@ from services.dispatcher.bounces import Aside
 from services.dispatcher.cost import dear
 from services.dispatcher.decide import Setting, dispatch, quarantined
 from services.dispatcher.worker import JobFailed, Killed, Worker
-from shared import metrics
+from shared import metrics, tracing
 from shared.clock import monotonic, now, rfc3339
 from shared.desk.watch import DeskWatch
 from shared.events import MailDispatched, Origin, ReceivedMail
@@ -53,11 +53,14 @@ class Handler:
         loaded = self._desk.current  # once a batch: it may change at every await
         setting = Setting(loaded.desk, loaded.sha256, self._keys, alone=False)
         mails = [received_of(record) for record in records]
-        references, keeping = await self._keep([mail for mail in mails if not mail.raw_ref])
-        try:
-            await self._decide_and_send(records, mails, _references(mails, references), setting, keeping)
-        finally:
-            keeping.cancel()
+        with tracing.batch("dispatch", (mail.traceparent for mail in mails)) as spans:
+            if tracing.on():
+                mails = [_traced(mail, position, spans) for position, mail in enumerate(mails)]
+            references, keeping = await self._keep([mail for mail in mails if not mail.raw_ref])
+            try:
+                await self._decide_and_send(records, mails, _references(mails, references), setting, keeping)
+            finally:
+                keeping.cancel()
         self._kept = ([], [])
         metrics.stage_duration.labels("dispatch").observe(monotonic() - began)
 
@@ -94,7 +97,7 @@ class Handler:
                 await asyncio.sleep(0)
                 turn = monotonic()
             value = await self._decided(mail, reference, setting)
-            ready.append(Outgoing(DISPATCHED, record.key, value, _headers(record, mail)))
+            ready.append(Outgoing(DISPATCHED, record.key, value, _headers(mail)))
             size += len(value)
             if size > _SENT_AT_ONCE:
                 await keeping
@@ -143,6 +146,12 @@ def _dispatched(mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
         raise Permanent("undecided", type(error).__name__) from error
 
 
+def _traced(mail: ReceivedMail, position: int, spans: tracing.Spans) -> ReceivedMail:
+    """The decision's record goes on the trace from here."""
+    spans.note(position, transport_key=mail.transport_key)
+    return mail._replace(traceparent=spans.of(position))
+
+
 def received_of(record: Record) -> ReceivedMail:
     """The mail of a record. Raises Permanent for a malformed one, NewerWriter for a newer version's."""
     headers = dict(record.headers)
@@ -168,12 +177,12 @@ def origin_of(record: Record) -> str:
 _ORIGINS = frozenset(origin.encode() for origin in Origin)
 
 
-def _headers(record: Record, mail: ReceivedMail) -> list[tuple[str, bytes]]:
+def _headers(mail: ReceivedMail) -> list[tuple[str, bytes]]:
     return cloud_headers(
         ce_id=mail.transport_key,
         ce_type=MailDispatched.TYPE,
         source="carteiro/dispatcher",
         time=rfc3339(now()),
         content_type="application/json",
-        traceparent=record.header("traceparent") or None,
+        traceparent=mail.traceparent or None,
     )

@@ -8,6 +8,8 @@ import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import repeat
+from time import time_ns
 
 from services.fetcher import faults, plan
 from services.fetcher.plan import Failed, Folder, Listed, MailboxState
@@ -15,7 +17,7 @@ from services.fetcher.protocol import HEADERS_AT_MOST, Fetched
 from services.fetcher.session import Session, slices, to_the_end
 from services.fetcher.store import Memory, Passed
 from services.fetcher.tidying import Tidying
-from shared import metrics
+from shared import metrics, tracing
 from shared.clock import monotonic
 from shared.events import DeadLetter, ReceivedMail, transport_key
 from shared.logs import fields
@@ -90,7 +92,7 @@ class Taking:
         size = HEADERS_AT_MOST if headers_only else at_most
         async with self._rim.budget.hold(size):
             await self._rim.outlet.ask()  # what cannot be handed over is not fetched
-            began = monotonic()
+            began, since = monotonic(), time_ns()
             try:
                 if headers_only:
                     fetched = [await self._mailbox.headers(group[0])]
@@ -101,32 +103,41 @@ class Taking:
                 await self._blame(group, fault)
                 return
             metrics.stage_duration.labels("fetch").observe(monotonic() - began)
-            await to_the_end(self._hand_over(group, fetched, headers_only=headers_only))
+            await to_the_end(self._traced(since, group, fetched, headers_only=headers_only))
         await self._count_failures(_faulty(fetched))
         await self.tidy_up()
 
-    async def _hand_over(self, group: Sequence[Listed], fetched: Sequence[Fetched], *, headers_only: bool) -> None:
+    async def _traced(
+        self, since: int, group: Sequence[Listed], fetched: Sequence[Fetched], *, headers_only: bool
+    ) -> None:
+        """The traces of these mails begin with their fetch, at `since` (ns since 1970), and go on in their records."""
         bad = {uid for uid, _ in _faulty(fetched)}
-        mails = [
-            self._received(listed, got.body, oversize=headers_only)
-            for listed, got in zip(group, fetched, strict=True)
-            if listed.uid not in bad and got.body is not None
-        ]
+        good = [(listed, got.body) for listed, got in zip(group, fetched, strict=True) if listed.uid not in bad]
+        with tracing.batch("fetch", repeat(b"", len(good)), since=since) as spans:
+            mails = [
+                self._received(listed, body, oversize=headers_only, traceparent=spans.of(position))
+                for position, (listed, body) in enumerate(good)
+                if body is not None
+            ]
+            for position, mail in enumerate(mails if tracing.on() else ()):
+                spans.note(position, transport_key=mail.transport_key, origin=mail.origin, size=mail.size)
+            await self._hand_over(mails, [listed.uid for listed, _ in good], headers_only=headers_only)
+
+    async def _hand_over(self, mails: Sequence[ReceivedMail], uids: Sequence[int], *, headers_only: bool) -> None:
         began = monotonic()
         await self._rim.outlet.hand_over(mails)
         metrics.stage_duration.labels("publish").observe(monotonic() - began)
         self.fetched += len(mails)
-        confirmed = [mail.uid for mail in group if mail.uid not in bad]
         if headers_only:  # it stays on the server, untouched: nobody has its body
-            await self._settle((), confirmed)
-            metrics.messages_skipped.labels("oversize").inc(len(confirmed))
+            await self._settle((), uids)
+            metrics.messages_skipped.labels("oversize").inc(len(uids))
         else:
-            await self._settle(confirmed, ())
-            metrics.messages_fetched.labels(self._mailbox.protocol).inc(len(confirmed))
+            await self._settle(uids, ())
+            metrics.messages_fetched.labels(self._mailbox.protocol).inc(len(uids))
         for mail in mails:
             metrics.message_size.labels(self._mailbox.protocol).observe(mail.size)
 
-    def _received(self, listed: Listed, body: bytes, *, oversize: bool) -> ReceivedMail:
+    def _received(self, listed: Listed, body: bytes, *, oversize: bool, traceparent: bytes) -> ReceivedMail:
         return ReceivedMail(
             account=self._lease.account,
             folder=self._name,
@@ -138,6 +149,7 @@ class Taking:
             origin=plan.origin(self._folder, listed.uid, listed.internaldate),
             raw=body,
             oversize=oversize,
+            traceparent=traceparent,
         )
 
     # --- outcomes

@@ -28,13 +28,13 @@ from services.mailer.plans import (
 from services.mailer.queue_store import DOT_WITHIN, Batch, Claimed, QueueStore
 from services.mailer.recipients import MailKind
 from services.mailer.states import State
-from shared import metrics
+from shared import metrics, tracing
 from shared.clock import boottime, monotonic, now
 from shared.desk.load import LoadedDesk
 from shared.desk.model import Desk
 from shared.desk.model import Outbound as Way
 from shared.desk.watch import DeskWatch
-from shared.events import AgentReplied, ArticleFact, UnknownFact
+from shared.events import AgentReplied, ArticleFact, TicketEvent, UnknownFact
 from shared.failures import NewerWriter, Permanent
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -71,6 +71,23 @@ class Handler:
         began = monotonic()
         facts, replies, skipped = _decoded(records)
         desk = await self._desk_for(facts)
+        with tracing.batch("compose", (record.header("traceparent") for record in records)) as spans:
+            traceparents = _traced(records, {**facts, **replies}, spans)
+            rows, verdicts, bounced = await self._written(records, facts, replies, desk, traceparents)
+        self.doors.wake()
+        _count(rows, verdicts, skipped, desk.desk)
+        metrics.bounces.inc(bounced)
+        metrics.stage_duration.labels("render").observe(monotonic() - began)
+
+    async def _written(
+        self,
+        records: Sequence[Record],
+        facts: Mapping[str, ArticleFact],
+        replies: Mapping[str, AgentReplied],
+        desk: LoadedDesk,
+        traceparents: Mapping[str, str],
+    ) -> tuple[list[Outbound], list[Verdict], int]:
+        """The rows of a batch, with what was decided about each, and how many mails of ours came back; committed."""
         moment = now()
         plans = [plan_for(event_id, fact, desk.desk) for event_id, fact in facts.items()]
         desktop = Desktop(desk.desk, desk.texts, self.sign)
@@ -86,17 +103,17 @@ class Handler:
                 verdicts = [verdict_of(draft, desk.desk, known, moment) for draft in drafts]
                 ids, birth = await batch.birth(len(drafts), room)
                 rows = rows_of(zip(drafts, verdicts, strict=True), iter(ids), desk.desk, birth)
+                if traceparents:
+                    rows = [row._replace(traceparent=traceparents[row.event_id]) for row in rows]
                 await batch.enqueue(rows)
-                await _enqueue_replies(batch, {each: replies[each] for each in replies if each in fresh}, desktop)
+                answers = {each: replies[each] for each in replies if each in fresh}
+                await _enqueue_replies(batch, answers, desktop, traceparents)
                 bounced = await batch.bounce(bounces_of(plan.fact for plan in plans))
                 await batch.save_counts(known.counts)
             self.doors.hand_over(born_claimed(rows, claimed_since))
-        self.doors.wake()
-        _count(rows, verdicts, skipped, desk.desk)
-        metrics.bounces.inc(bounced)
-        metrics.stage_duration.labels("render").observe(monotonic() - began)
+        return rows, verdicts, bounced
 
-    async def _desk_for(self, facts: dict[str, ArticleFact]) -> LoadedDesk:
+    async def _desk_for(self, facts: Mapping[str, ArticleFact]) -> LoadedDesk:
         """The desk in use; looked at once more when a fact names a queue it does not know: the writer may have
         read a newer one."""
         desk = self.desk.current
@@ -118,7 +135,9 @@ async def _composed(plans: Sequence[Plan], desktop: Desktop, moment: datetime) -
     return drafts
 
 
-async def _enqueue_replies(batch: Batch, replies: Mapping[str, AgentReplied], desktop: Desktop) -> None:
+async def _enqueue_replies(
+    batch: Batch, replies: Mapping[str, AgentReplied], desktop: Desktop, traceparents: Mapping[str, str]
+) -> None:
     if not replies:
         return
     texts = await batch.texts([int(fact.article_id) for fact in replies.values()])
@@ -126,7 +145,19 @@ async def _enqueue_replies(batch: Batch, replies: Mapping[str, AgentReplied], de
     numbers = iter(ids)
     for event_id, fact in replies.items():
         text = texts.get(int(fact.article_id))
-        await batch.enqueue(list(rows_of_reply(event_id, fact, text, desktop=desktop, ids=numbers, birth=birth)))
+        rows = rows_of_reply(event_id, fact, text, desktop=desktop, ids=numbers, birth=birth)
+        await batch.enqueue([row._replace(traceparent=traceparents.get(event_id)) for row in rows])
+
+
+def _traced(records: Sequence[Record], facts: Mapping[str, TicketEvent], spans: tracing.Spans) -> dict[str, str]:
+    """Event id -> the trace that its mails go on; empty where nothing is traced."""
+    found: dict[str, str] = {}
+    for position, record in enumerate(records if tracing.on() else ()):
+        event_id = record.header("ce_id").decode("utf-8", "replace")
+        if event_id in facts:
+            spans.note(position, ticket_number=facts[event_id].number)
+            found.setdefault(event_id, spans.of(position).decode())
+    return found
 
 
 def _recipients(plans: Sequence[Plan]) -> list[str]:
@@ -150,6 +181,7 @@ def born_claimed(rows: Sequence[Outbound], since: float) -> dict[str, list[Claim
                     attempts=row.attempts,
                     age=timedelta(0),
                     received_at=row.received_at,
+                    traceparent=row.traceparent,
                     dot_before=since + DOT_WITHIN.total_seconds(),
                 )
             )

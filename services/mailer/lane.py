@@ -19,7 +19,7 @@ from services.mailer.states import Outcome, Result, Retry, after, code_class
 from services.mailer.throttle import Throttle
 from services.mailer.transports.choice import Transport
 from services.mailer.transports.faults import AccountFault, Busy, Expired
-from shared import metrics
+from shared import metrics, tracing
 from shared.clock import monotonic, now
 from shared.desk.model import Outbound
 from shared.failures import Transient
@@ -195,7 +195,9 @@ class Lane:
         envelope_from = "" if self.account.null_sender and automatic else mail.sender
         try:
             began = monotonic()
-            outcome = await transport.deliver(envelope_from, mail.recipient, mail.raw, mail.dot_before)
+            with tracing.one("send", mail.traceparent) as spans:
+                outcome = await transport.deliver(envelope_from, mail.recipient, mail.raw, mail.dot_before)
+                spans.note(0, delivery=mail.id, result=outcome.result, code=outcome.code)
         except Expired:
             log.warning("a claim ended before its mail was sent", extra=fields(action="claim_late", delivery=mail.id))
             return Outcome(Result.UNTRIED)
@@ -289,4 +291,5 @@ def _count(mail: Claimed, outcome: Outcome) -> None:
         return
     metrics.smtp_attempts.labels(outcome.result, code_class(outcome.code)).inc()
     if outcome.result is Result.ACCEPTED and mail.kind == MailKind.AUTO_RESPONSE:
-        metrics.mail_to_response.labels(mail.template).observe(max(0.0, (now() - mail.received_at).total_seconds()))
+        seconds = max(0.0, (now() - mail.received_at).total_seconds())
+        metrics.mail_to_response.labels(mail.template).observe(seconds, tracing.exemplar(mail.traceparent or ""))

@@ -68,6 +68,7 @@ class Outbound(NamedTuple):
     due_at: datetime
     claimed_by: str
     claimed_until: datetime | None
+    traceparent: str | None = None
 
 
 class Birth(NamedTuple):

@@ -51,6 +51,7 @@ class Claimed(NamedTuple):
     attempts: int
     age: timedelta
     received_at: datetime
+    traceparent: str | None
     dot_before: float
 
 
@@ -199,7 +200,7 @@ class QueueStore:
         WHERE o.id = due.id
         RETURNING o.id, o.kind, o.template, o.ticket_id, o.recipient,
                   CASE WHEN o.sender = '' THEN o.envelope_from ELSE o.sender END, o.raw, o.attempts,
-                  now() - coalesce(o.deferred_since, now()), o.received_at
+                  now() - coalesce(o.deferred_since, now()), o.received_at, o.traceparent
     """
 
     async def claim_due(self, account: str, limit: int) -> list[Claimed]:

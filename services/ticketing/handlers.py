@@ -11,7 +11,7 @@ from services.ticketing import dead_letter_store, store
 from services.ticketing.batch import Mail, Settlement, mail_of
 from services.ticketing.settle import settle
 from services.ticketing.ticket_numbers import counting_day
-from shared import metrics
+from shared import metrics, tracing
 from shared.clock import monotonic, now
 from shared.desk.model import Desk
 from shared.desk.watch import DeskWatch
@@ -43,16 +43,20 @@ class MailHandler:
         mails = [decoded(position, record) for position, record in enumerate(records)]
         desk = await self._desk_for(mails)
         system_id = desk.ticket.system_id
-        async with store.batch(self.pool) as batch:
-            await batch.take_offsets(DISPATCHED, records)
-            moment = now()  # under the lock: the day of the numbers must not go back
-            day = counting_day(desk.ticket, moment, desk.zone)
-            snapshot = await batch.load(mails, day, system_id, moment, desk.agents_by_address)
-            settled = settle(mails, snapshot, desk, moment, day)
-            await batch.save(settled, day, system_id, moment)
-            await batch.save_letters([(_letter(records[m.position], m), m) for m in settled.quarantined], moment)
+        with tracing.batch("settle", (record.header("traceparent") for record in records)) as spans:
+            async with store.batch(self.pool) as batch:
+                await batch.take_offsets(DISPATCHED, records)
+                moment = now()  # under the lock: the day of the numbers must not go back
+                day = counting_day(desk.ticket, moment, desk.zone)
+                snapshot = await batch.load(mails, day, system_id, moment, desk.agents_by_address)
+                settled = settle(mails, snapshot, desk, moment, day)
+                traceparents = {mail.event_id: spans.of(mail.position).decode() for mail in mails if tracing.on()}
+                await batch.save(settled, day, system_id, moment, traceparents)
+                await batch.save_letters([(_letter(records[m.position], m), m) for m in settled.quarantined], moment)
+            if tracing.on():
+                _note(spans, settled)
         self.wake()
-        _count(settled)
+        _count(settled, spans)
         metrics.stage_duration.labels("store").observe(monotonic() - began)
 
     async def _desk_for(self, mails: Sequence[Mail]) -> Desk:
@@ -120,7 +124,16 @@ def _received_letter(record: Record) -> DeadLetter:
         return dead_letter_of(record, Permanent("undecodable", type(error).__name__), "ticketing")
 
 
-def _count(settled: Settlement) -> None:
+def _note(spans: tracing.Spans, settled: Settlement) -> None:
+    """What became of each mail, and where it is to be found."""
+    numbers = {ticket.id: ticket.number for ticket in (*settled.created, *settled.changed.values())}
+    for article in settled.articles:
+        spans.note(article.mail.position, ticket_number=numbers.get(article.ticket_id, ""))
+    for mail, word in settled.outcomes:
+        spans.note(mail.position, transport_key=mail.event.transport_key, outcome=word)
+
+
+def _count(settled: Settlement, spans: tracing.Spans) -> None:
     """After the commit: a batch that comes again counts its mails as duplicates."""
     words = Counter(word for _, word in settled.outcomes)
     for word, mails in words.items():
@@ -134,4 +147,5 @@ def _count(settled: Settlement) -> None:
     for article in settled.articles:
         event = article.mail.event
         seconds = (moment - event.received_at).total_seconds()
-        metrics.mail_to_ticket.labels(event.origin, event.classification.kind).observe(max(0.0, seconds))
+        traced = tracing.exemplar(spans.of(article.mail.position).decode())
+        metrics.mail_to_ticket.labels(event.origin, event.classification.kind).observe(max(0.0, seconds), traced)

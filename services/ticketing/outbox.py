@@ -15,7 +15,7 @@ import asyncpg
 from services.ticketing import relay_store
 from services.ticketing.recall import Recall
 from services.ticketing.relay_store import LEASE, Lead
-from shared import metrics
+from shared import metrics, tracing
 from shared.clock import monotonic, rfc3339
 from shared.events import TicketEvent
 from shared.failures import Transient, describe
@@ -131,8 +131,11 @@ class Relay:
 
     async def _publish(self, connection: Connection, lead: Lead, rows: Sequence[asyncpg.Record]) -> Lead:
         started = monotonic()
-        async with asyncio.timeout(self._leads_until - _MARGIN_SECONDS - started):
-            places = await self._producer.send_all([_record(row) for row in rows])
+        stored = [(row["traceparent"] or "").encode() for row in rows]
+        with tracing.batch("publish", stored) as spans:
+            records = [_record(row, spans.of(n) or stored[n]) for n, row in enumerate(rows)]
+            async with asyncio.timeout(self._leads_until - _MARGIN_SECONDS - started):
+                places = await self._producer.send_all(records)
         reached: dict[int, int] = {}
         for place in places:
             reached[place.partition] = max(place.offset + 1, reached.get(place.partition, 0))
@@ -168,12 +171,13 @@ class Relay:
         return True
 
 
-def _record(row: asyncpg.Record) -> Outgoing:
+def _record(row: asyncpg.Record, traceparent: bytes) -> Outgoing:
     headers = cloud_headers(
         ce_id=row["event_id"],
         ce_type=row["type"],
         source="carteiro/ticketing",
         time=rfc3339(row["created_at"]),
         content_type="application/json",
+        traceparent=traceparent or None,
     )
     return Outgoing(TicketEvent.TOPIC, row["key"].encode(), row["payload"], headers)

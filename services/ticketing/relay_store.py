@@ -35,7 +35,7 @@ _SETTLES = """
 SELECT coalesce((SELECT lineage = ticketing.lineage() AND until > clock_timestamp() FROM ticketing.relay), false),
        EXISTS (SELECT FROM ticketing.kept)
 """
-_NEXT = "SELECT id, event_id, key, type, payload, created_at FROM ticketing.outbox ORDER BY id LIMIT $1"
+_NEXT = "SELECT id, event_id, key, type, payload, created_at, traceparent FROM ticketing.outbox ORDER BY id LIMIT $1"
 _NEWEST = "SELECT max(id) FROM ticketing.outbox"
 _DONE = "DELETE FROM ticketing.outbox WHERE id = ANY ($1::bigint[])"
 # a repeat that the broker knew already is confirmed without its place

@@ -16,6 +16,7 @@ from services.ticketing.batch import (
     Claim,
     Kept,
     Mail,
+    OutgoingFact,
     Settlement,
     Snapshot,
     Sought,
@@ -137,6 +138,7 @@ ON CONFLICT (transport_key, raw_sha256) DO UPDATE
 SET action = excluded.action, reason = excluded.reason, kind = excluded.kind, trace = excluded.trace,
     desk = excluded.desk, original = excluded.original
 """
+_NOT_TRACED: Mapping[str, str] = {}
 # columns in the order of the rows below; what can conflict with nothing is copied, one COPY a table
 _COPIED = {
     "tickets": CREATED,
@@ -149,7 +151,7 @@ _COPIED = {
     "inbox": "transport_key raw_sha256 content_key message_id_hash claims_content account queue outcome ticket_id "
     "article_id settled_at",
     "decisions": "transport_key raw_sha256 action reason kind trace desk account folder uid original received_at",
-    "outbox": "event_id key type payload created_at",
+    "outbox": "event_id key type payload created_at traceparent",
 }
 
 
@@ -259,7 +261,15 @@ class Batch:
                 break
         return list(found.values())
 
-    async def save(self, settled: Settlement, day: date, system_id: str, moment: datetime) -> None:
+    async def save(
+        self,
+        settled: Settlement,
+        day: date,
+        system_id: str,
+        moment: datetime,
+        traceparents: Mapping[str, str] = _NOT_TRACED,
+    ) -> None:
+        """`traceparents`: of the mails behind the facts, by event id, where they are traced."""
         if settled.created:
             await self._connection.execute(_COUNT, day, system_id, settled.counter)
         articles = settled.articles
@@ -279,7 +289,7 @@ class Batch:
         if settled.recalled:
             await self._connection.execute(_RECALLED, settled.recalled)
         facts = settled.facts
-        await self._copy("outbox", [(f.event_id, f.key, f.fact.TYPE, encode_fact(f.fact), moment) for f in facts])
+        await self._copy("outbox", [_outbox(each, moment, traceparents) for each in facts])
 
     async def _save_claims(self, settled: Settlement, moment: datetime) -> None:
         """A mail's claim and decision are new, but for a replay's, which takes them over, in the same batch too."""
@@ -391,3 +401,8 @@ def _decision(mail: Mail) -> tuple[Any, ...]:
         event.original,
         event.received_at,
     )
+
+
+def _outbox(event: OutgoingFact, moment: datetime, traceparents: Mapping[str, str]) -> tuple[Any, ...]:
+    traceparent = traceparents.get(event.event_id)
+    return event.event_id, event.key, event.fact.TYPE, encode_fact(event.fact), moment, traceparent

@@ -61,7 +61,7 @@ def recorded() -> dict[str, str]:
 
 def unknown_names(expression: str) -> list[str]:
     """Series and labels of an expression that nothing exports or records."""
-    known = exported() | {name: set() for name in RECORDED}
+    known = exported() | {name: {"account"} & set(re.findall(r"\w+", RECORDED[name])) for name in RECORDED}
     text = re.sub(r'"[^"]*"', "", expression)
     labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=(?!=))", text))
     for listed in re.findall(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)", text):

@@ -11,9 +11,9 @@ from shared.clock import monotonic
 from shared.health import Health
 
 
-async def get(port: int, path: str) -> tuple[int, bytes]:
+async def get(port: int, path: str, *headers: str) -> tuple[int, bytes]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write("\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
     answer = await reader.read()
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -85,6 +85,18 @@ async def test_metrics_are_served_without_created_series(probed: tuple[Health, i
     assert status == 200
     assert b'carteiro_messages_processed_total{outcome="ticket_created"}' in body
     assert b"_created" not in body.replace(b"ticket_created", b"")
+
+
+@pytest.mark.enable_socket
+async def test_who_asks_for_openmetrics_gets_the_trace_beside_an_observation(probed: tuple[Health, int]) -> None:
+    _, port = probed
+    metrics.mail_to_response.labels("exemplary").observe(3, {"trace_id": "0af7651916cd43dd8448eb211c80319c"})
+    _, plain = await get(port, "/metrics")
+    _, asked = await get(port, "/metrics", "accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert b"trace_id" not in plain
+    assert b'# {trace_id="0af7651916cd43dd8448eb211c80319c"} 3.0 ' in asked
+    assert asked.endswith(b"# EOF\n")
+    assert b"_created" not in asked.replace(b"ticket_created", b"")
 
 
 @pytest.mark.enable_socket

@@ -7,7 +7,7 @@ import pytest
 
 from shared import metrics
 
-_SHOW = "from shared import metrics; print(metrics.page().decode())"
+_SHOW = "from shared import metrics; print(metrics.page()[1].decode())"
 
 
 @pytest.mark.parametrize("name", ["carteiro_outbox_pending", "carteiro_outbox_oldest_pending_timestamp_seconds"])
@@ -36,11 +36,11 @@ for n in range(500):
             metric.labels(f"a{n}", "timeout")
         else:
             metric.labels(f"a{n}")
-print(sum(not line.startswith("#") for line in metrics.page().decode().splitlines()))
+print(sum(not line.startswith("#") for line in metrics.page()[1].decode().splitlines()))
 for n in range(500):
     metrics.forget_account(f"a{n}")
-print(sum("account=" in line for line in metrics.page().decode().splitlines()))
-print(sum(not line.startswith("#") for line in metrics.page().decode().splitlines()))
+print(sum("account=" in line for line in metrics.page()[1].decode().splitlines()))
+print(sum(not line.startswith("#") for line in metrics.page()[1].decode().splitlines()))
 """
 
 
