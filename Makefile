@@ -45,12 +45,13 @@ check: .venv/.dev ## lint, types, boundaries, unit and contract tests; Python on
 	@$(PY) -m ops.pages --check
 	@$(PY) -m pytest -n 2 -q tests/unit tests/contract
 
-manifests: .venv/.dev ## render and judge the deployment files; a real API server takes them (needs kubectl, Go)
+manifests: .venv/.dev ## render and judge the deployment files; a real API server and Prometheus take them (needs kubectl, Go)
 	@tools="$$(tools/kube.sh)" || { status=$$?; [ $$status = 69 ] || exit $$status; \
 	  echo "not run: tests/manifests/test_api_server.py"; without=--ignore=tests/manifests/test_api_server.py; }; \
-	tools/debian.sh promtool=prometheus >/dev/null || command -v promtool >/dev/null || { \
-	  echo "not run: tests/manifests/test_alerts.py (promtool)"; \
-	  without="$$without --ignore=tests/manifests/test_alerts.py"; }; \
+	tools/debian.sh promtool=prometheus prometheus=prometheus >/dev/null \
+	  || { command -v promtool && command -v prometheus; } >/dev/null || { \
+	  echo "not run: tests/manifests/test_alerts.py, test_scraping.py (promtool and prometheus)"; \
+	  without="$$without --ignore=tests/manifests/test_alerts.py --ignore=tests/manifests/test_scraping.py"; }; \
 	command -v go >/dev/null || { echo "not run: tests/manifests/test_schemas.py (go brings the schemas)"; \
 	  without="$$without --ignore=tests/manifests/test_schemas.py"; }; \
 	PATH="$$PATH:$(TOOLS)" $(PY) -m pytest -q tests/manifests $$without

@@ -90,7 +90,9 @@ def metrics_page() -> str:
     for metric in found:
         kind = metric._type  # noqa: SLF001  # the client library offers no public way
         name = metric._name + ("_total" if kind == "counter" else "")  # noqa: SLF001
-        labels = ", ".join(metric._labelnames)  # noqa: SLF001
+        known = metrics.VALUES.get(metric, {})  # type: ignore[call-overload]  # of the kinds that have closed labels
+        named = (f"{label} = {', '.join(known[label])}" if label in known else label for label in metric._labelnames)  # noqa: SLF001
+        labels = ", ".join(named)
         out.append(f"| `{name}` | {kind} | {labels} | {metric._documentation} |")  # noqa: SLF001
     return "\n".join(out) + "\n"
 

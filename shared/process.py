@@ -29,7 +29,7 @@ from shared.health import Health
 from shared.kafka.admin import KafkaUnreachable, differences, ping
 from shared.kafka.consumer import CommitsRefused, Consumer
 from shared.logs import fields
-from shared.migrations import MigrationError, wait_until_applied
+from shared.migrations import MigrationError, Standing, available, wait_until_applied
 from shared.postgres import Pool, PostgresUnreachable, create_pool_within
 from shared.settings import Settings, complaints
 
@@ -71,6 +71,7 @@ class Process:
         schema = await wait_until_applied(self.settings.dsn, seconds)
         if missing := schema.pending("pre"):
             raise Misconfigured(f"the schema lacks {', '.join(map(str, missing))}: run `carteiro migrate`")
+        _export_schema(service, schema)
         if schema.newer:  # a roll-out, or a way back; a newer `post` is refused
             log.warning(
                 "the database is of a newer version than this process",
@@ -136,6 +137,14 @@ class Process:
                 raise Transient(f"{consumer.group} has no assignment yet")
 
         self.health.ready[f"group {consumer.group}"] = joined
+
+
+def _export_schema(service: str, schema: Standing) -> None:
+    brought = {each.number for each in available() if each.service == service}
+    newer = {each.number for each in schema.newer if each.service == service}
+    lacking = {each.number for each in schema.lacks if each.service == service}
+    metrics.schema_version_required.labels(service).set(max(brought))
+    metrics.schema_version.labels(service).set(max({0, *brought, *newer} - lacking))
 
 
 def _export_desk(watch: DeskWatch) -> None:

@@ -20,7 +20,6 @@ from ops.monitoring.boards import BOARDS, Board, Panel, Query
 
 _POINTS = 120
 _INCHES_WIDE, _ROW_INCHES = 15.0, 1.9
-_FORMATS = {"percentunit": lambda v, _: f"{v:.4g}"}
 
 
 class Line(NamedTuple):
@@ -90,7 +89,8 @@ def _laid_out(board: Board) -> list[list[Panel]]:
 
 
 def _drawn(axes: Axes, panel: Panel, lines: list[Line]) -> bool:
-    axes.set_title(f"{panel.title} [{panel.unit}]", fontsize=8, loc="left")
+    unit = {"ops": "per s", "percentunit": "share", "short": "number"}.get(panel.unit, panel.unit)
+    axes.set_title(f"{panel.title} [{unit}]", fontsize=8, loc="left")
     axes.tick_params(labelsize=6)
     lines = [line for line in lines if not all(math.isnan(value) for value in line.values)]
     if not lines:
@@ -107,11 +107,11 @@ def _drawn(axes: Axes, panel: Panel, lines: list[Line]) -> bool:
     for line in lines:
         axes.plot(line.times, line.values, linewidth=1, label=line.legend)
     top = max(value for line in lines for value in line.values if not math.isnan(value))
-    axes.set_ylim(bottom=0, top=max(top * 1.15, 1e-3))
+    axes.set_ylim(bottom=0, top=top * 1.15 or 1)
     if panel.limit is not None and panel.limit < 3 * top:
         axes.axhline(panel.limit, color="red", linewidth=0.8, linestyle="--")
         axes.set_ylim(top=max(top, panel.limit) * 1.15)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds / 60:g} min"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds / 60:.1f} min"))
     axes.grid(visible=True, linewidth=0.3)
     axes.legend(fontsize=5, loc="upper left", ncols=2, frameon=False)
     return True

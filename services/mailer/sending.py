@@ -99,6 +99,8 @@ class Sending:
 
     def _align(self, desk: Desk) -> None:
         """Lanes as the desk has them now. A changed account gets a new one; the old one ends with what it has."""
+        for template in desk.auto_responses:  # begins with 0: what is due does, and they are compared
+            metrics.mail_to_response.labels(template)
         wanted = _accounts(desk)
         for gone in [name for name, (outbound, _) in self._lanes.items() if wanted.get(name) != outbound]:
             self._lanes.pop(gone)[1].end()

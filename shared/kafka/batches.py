@@ -27,6 +27,7 @@ FIND_SECONDS = 15.0
 COMPARE_SECONDS = 5.0
 COMMIT_SECONDS = 15.0
 AGAIN_TIMES = 5
+RETRY_BUCKETS = ("1", "2-5", "6+")
 
 Handle = Callable[[Sequence[Record]], Awaitable[None]]
 SetAside = Callable[[Record, BaseException], Awaitable[None]]
@@ -152,7 +153,7 @@ class Batches:
 
     def _bucket(self, tried: Mapping[int, int]) -> str:
         faults = max((self.policy.lanes[p].faults for p in tried if p in self.policy.lanes), default=0)
-        return "1" if faults <= 1 else "2-5" if faults <= 5 else "6+"
+        return RETRY_BUCKETS[0 if faults <= 1 else 1 if faults <= 5 else 2]
 
     async def _attempt(self, records: Sequence[Record]) -> None:
         """A deadlock or a serialisation failure says nothing about the records: they are repeated a few times."""

@@ -21,7 +21,7 @@ from faststream.message import AckStatus
 from shared import metrics
 from shared.clock import monotonic, now
 from shared.failures import describe
-from shared.kafka.batches import Batches, Handle, SetAside
+from shared.kafka.batches import RETRY_BUCKETS, Batches, Handle, SetAside
 from shared.kafka.offsets import Extent, Offsets, place, say_gaps
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -113,6 +113,11 @@ class Consumer:
 
     async def start(self) -> None:
         """Joins the group. Raises KafkaError or OSError when the broker cannot be reached."""
+        for counter in (metrics.rewinds, metrics.commits_refused):
+            counter.labels(self.topic, self.group)  # they begin with 0, so that the first one is an increase
+        for bucket in RETRY_BUCKETS:
+            metrics.retries.labels(self.topic, bucket)
+        metrics.fuse_open.labels(self.topic, self.group)
         await self.broker.start()
         self._watch_polls(self.consumer)
         for task in (self._look, self._measure):

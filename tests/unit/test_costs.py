@@ -1,7 +1,7 @@
 """What a mail costs, as a ratio to zlib over the same bytes in the same minute: slow machines slow both alike.
 
-The best of several rounds each. A limit stands a quarter above what was measured; whoever makes something cheaper
-lowers it.
+The best of many rounds, until one is below the limit. A limit stands a quarter above what was measured; whoever makes
+something cheaper lowers it.
 """
 
 import time
@@ -78,5 +78,9 @@ def measured(work: Callable[[], None]) -> float:
 def test_a_mail_costs_no_more_than_it_did(work: Callable[[], Callable[[], None]], most: float) -> None:
     made = work()
     made()
-    ratio = min(measured(made) for _ in range(ROUNDS))
+    ratio = float("inf")
+    for _ in range(ROUNDS):  # until a quiet moment: neighbours that fill the caches slow ours more than zlib
+        ratio = min(ratio, measured(made))
+        if ratio < most:
+            return
     assert ratio < most, f"{ratio:.2f} times zlib over the same mails, at most {most}"

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from shared import metrics
 
+ROOT = Path(__file__).resolve().parents[3]
 _SHOW = "from shared import metrics; print(metrics.page()[1].decode())"
 
 
@@ -56,3 +59,10 @@ def test_what_has_the_label_account_is_forgotten_with_it() -> None:
     labelled = {item for item in vars(metrics).values() if "account" in getattr(item, "_labelnames", ())}
     of_tokens = {item for item in labelled if item._name.startswith("carteiro_oauth_")}  # forgotten with the token
     assert labelled - of_tokens == set(metrics.OF_ACCOUNTS)
+
+
+def test_every_metric_is_told_by_something() -> None:
+    files = [path for part in ("services", "shared") for path in (ROOT / part).rglob("*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in files)
+    named = {name for name, item in vars(metrics).items() if isinstance(item, MetricWrapperBase)}
+    assert {name for name in named if f"metrics.{name}" not in code} == set()
