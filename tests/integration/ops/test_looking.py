@@ -63,7 +63,7 @@ async def test_an_account_and_its_error_are_listed_and_judged(operator: Operator
     (row,) = await operator.rows("account", "list", desk="/nowhere")
     assert (row["account"], row["state"], row["last_success"]) == ("caixa", "auth_failed", None)
     problems = [row for row in await operator.rows("status", desk="/nowhere") if row["section"] == "problem"]
-    assert {"account caixa"} == {row["about"] for row in problems if row["runbook"] == "CarteiroAccountNotPolled"}
+    assert {"account caixa"} == {row["about"] for row in problems if row["runbook"] == "CarteiroAccountAuthFailing"}
 
 
 async def test_status_shows_what_nobody_reads_and_what_waits_to_be_sent(operator: Operator, anything: Pool) -> None:
