@@ -29,8 +29,9 @@ _REPORT_TYPE = re.compile(rb"report-type\s*=\s*\"?\s*([a-z-]{1,40})", re.IGNOREC
 _NAMED = frozenset(("original-recipient", "final-recipient"))
 _NOT_FAILED = ("delivered", "relayed", "expanded", "delayed")
 _DAEMON = re.compile(r"(?:^|[<\s\"'(])(?:mailer[-_.]?daemon|mail[-_.]?daemon|mdaemon)(?:@|[>\s\"')]|$)", re.IGNORECASE)
-_CODE = re.compile(r"\b([245]\.[0-9]{1,3}\.[0-9]{1,3})\b")
-_REPLY = re.compile(r"\b([45])[0-9]{2}\b")
+# no part of an IP address
+_CODE = re.compile(r"(?<![\d.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?!\.?\d)")
+_REPLY = re.compile(r"(?<![\d.])([45])[0-9]{2}(?![\d.]?\d)")
 _RETURNED_ID = re.compile(r"^[> \t|]{0,9}Message-ID:\s{0,4}(<[^<>\s]{1,996}>)", re.IGNORECASE | re.MULTILINE)
 _FAILED_LINE = re.compile(r"^[ \t*-]{0,9}(?:(?:To|Recipient|RCPT TO|Final-Recipient)\b.{0,20}?:)?[ \t]{0,9}"
                           r"<?([^\s<>;,\"():]{1,64}@[^\s<>;,\"():]{1,253}?)>?[ \t]{0,9}[:.;-]?[ \t]*$",
@@ -219,7 +220,7 @@ def _recognised(mail: Mail, raw: bytes) -> Iterator[BouncedRecipient]:
         return
     words = _words(mail)
     if _FAILURE.search(words) or _FAILURE.search(mail.subject):
-        for address in dict.fromkeys(_FAILED_LINE.findall(words) or _named_in(words)):
+        for address in dict.fromkeys(_FAILED_LINE.findall(words) or _named_in(words) or _beside_failure(words)):
             yield BouncedRecipient(address, *_said_of(mail, address))
 
 
@@ -241,6 +242,12 @@ def _words(mail: Mail) -> str:
 def _named_in(words: str) -> list[str]:
     """Addresses that a sentence of failure names in angles or quotes."""
     return re.findall(r"[<\"']([^\s<>;,\"'()]{1,64}@[^\s<>;,\"'()]{1,253})[>\"']", words)
+
+
+def _beside_failure(words: str) -> list[str]:
+    """Addresses in a line that tells of a failure: `no such user ana@kunde.example`."""
+    lines = [line for line in words.split("\n") if _FAILURE.search(line)]
+    return [address.strip(".:()[]'") for line in lines for address in _ADDRESS.findall(line)]
 
 
 def _said_of(mail: Mail, address: str) -> tuple[str, bool]:

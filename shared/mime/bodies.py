@@ -109,6 +109,8 @@ class _Sorter:
         is_html = leaf.content_type == "text/html"
         data = self._read(raw, leaf, is_html=is_html)
         label = self._charset(leaf) or (charset_of(data) if is_html else "")
+        if is_html and label:
+            self._decoder.declare(label)  # what the page itself says of its bytes: unlabelled fields are in it too
         text = lines(self._decoder.text(data, label or None))
         if not is_html and leaf.parameters.get("format", b"").lower() == b"flowed":
             text = unwrapped(text, delete_blank=leaf.parameters.get("delsp", b"").lower() == b"yes")

@@ -94,6 +94,8 @@ class Decoder:
                 self.declare(name)
         if text is None:
             text = self._as_its_parts(data)
+        if text is None and japanese.is_euc(data):
+            text = strict(data, "euc_jp")
         if text is None and guessing:
             text = self._guess(data)
         return western(data) if text is None else text

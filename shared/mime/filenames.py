@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
+from urllib.parse import unquote_to_bytes
 
 from shared.mime import encoded_words
-from shared.mime.charsets import Decoder
+from shared.mime.charsets import Decoder, strict
 from shared.mime.clean import one_line
 from shared.mime.limits import Limits
 from shared.mime.parameters import Parameters, extended
@@ -12,6 +13,7 @@ from shared.mime.parameters import Parameters, extended
 # controls, path separators, and the invisible or direction-changing characters that disguise an extension
 _REPLACED = re.compile("[\x00-\x1f\x7f-\x9f/\\\\\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _LABELLED = re.compile(rb"[\w.:-]{1,40}'[\w-]{0,20}'")
+_PERCENT = re.compile(rb"%[c-f][0-9a-f]%[89ab][0-9a-f]", re.IGNORECASE)  # a character beyond ASCII in UTF-8
 _MOST_BYTES = 255
 _MOST_EXTENSION = 32
 
@@ -40,6 +42,8 @@ def _plain(value: bytes, decoder: Decoder, limits: Limits) -> str:
     """Senders write encoded words (against RFC 2047 5), raw 8-bit bytes and even RFC 2231 values in `filename=`."""
     if _LABELLED.match(value) and (text := extended({"name*": value}, "name", limits)):
         return decoder.text(*text)
+    if _PERCENT.search(value) and value.isascii() and (decoded := strict(unquote_to_bytes(value), "utf-8")):
+        return decoded
     return encoded_words.decode(value, decoder, limits.encoded_words)
 
 

@@ -15,6 +15,7 @@ _KNOWN_NAME = re.compile(
     re.IGNORECASE,
 )
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_COMMENT = re.compile(rb"\s\([^()]{0,200}\)\Z")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 Parameters = dict[str, bytes]
@@ -55,7 +56,10 @@ def parameters(value: bytes | None, limits: Limits, defects: list[str]) -> Param
         if name[2]:
             content, at = _content(value, name.end())
             if name[1]:
-                found.setdefault(name[1].decode("latin-1").lower(), content)
+                label = name[1].decode("latin-1").lower()
+                if content.endswith(b")") and "name" not in label:  # of a file `Nota (2)` is the name
+                    content = _COMMENT.sub(b"", content)
+                found.setdefault(label, content)
         else:
             at = _behind(value, name.end(), name.end())
     return found

@@ -16,10 +16,12 @@ _PROSE = re.compile(
 _TAIL, _SHORT_WORD = 400, 4
 _NARROWEST = 56  # characters: nobody breaks the lines of a block earlier
 _FIRST_LINE = re.compile(rb"[^\s][^\r\n]*")
+_LINE = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _WORDS = re.compile(rb"\s*(?:[A-Z]?[a-z]+|[A-Z]+)(?:[ ,.!?'\r\n-]+(?:[A-Z]?[a-z]+|[A-Z]+))*+[ .,!?\r\n]*")
 _SHORT = 400
 _LOOKED_AT = 4_096
 _MOST_GAPS, _LONGEST_WORD = 3, 20
+_FEWEST, _MEAN_WORD = 3, 12
 _PADDING = re.compile(rb"=[=\s]*")
 _TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n)")
 _LONE_CR = re.compile(rb"=\r(?!\n)")
@@ -68,12 +70,18 @@ def _without_last_word(data: bytes) -> bytes:
 
 
 def _is_prose(data: bytes) -> bool:
-    """Whether this was never encoded: its first line is words between blanks, or holds 8-bit characters."""
+    """Whether this was never encoded: its first line is words between blanks, or holds 8-bit characters, or is no
+    line of base64 and the text behind it is words."""
     line = _FIRST_LINE.search(data, 0, _LOOKED_AT)
     if line is None:
         return False
     words = line[0].split()
-    return (len(words) > _MOST_GAPS and len(line[0]) < len(words) * _LONGEST_WORD) or not line[0].isascii()
+    if (len(words) > _MOST_GAPS and len(line[0]) < len(words) * _LONGEST_WORD) or not line[0].isascii():
+        return True
+    if _LINE.fullmatch(line[0].strip()):
+        return False
+    words = data[:_LOOKED_AT].split()
+    return len(words) >= _FEWEST and sum(map(len, words)) < len(words) * _MEAN_WORD
 
 
 def _blocks(data: bytes) -> list[bytes]:

@@ -151,10 +151,24 @@ SENTENCE = (
 )
 
 
+ADDRESS_OF_A_HOST = (
+    f"{HEAD}Subject: Undelivered Mail Returned to Sender\n\nThis is the mail system at host mx.example.\n\n"
+    "<ninguem@cliente.example>: host mx2.cliente.example[1.2.3.4] said: 550 5.1.1\n    User unknown (from 550.2.3.4)\n"
+)
+BARE = f"{HEAD}Subject: Mail failure\n\nno such user ninguem@cliente.example.\nAsk admin@mx.example.\n"
+
+
 @pytest.mark.parametrize(
     ("raw", "status", "permanent"),
-    [(QMAIL, "5.1.1", True), (WORDS, "4.2.2", False), (PORTUGUESE, "5.1.1", True), (SENTENCE, "", True)],
-    ids=["qmail", "words", "portuguese", "sentence"],
+    [
+        (QMAIL, "5.1.1", True),
+        (WORDS, "4.2.2", False),
+        (PORTUGUESE, "5.1.1", True),
+        (SENTENCE, "", True),
+        (ADDRESS_OF_A_HOST, "5.1.1", True),
+        (BARE, "", True),
+    ],
+    ids=["qmail", "words", "portuguese", "sentence", "address of a host", "bare"],
 )
 def test_a_bounce_in_words_names_its_recipient(raw: str, status: str, permanent: bool) -> None:
     assert judged(raw).classification.kind is Kind.BOUNCE

@@ -94,6 +94,7 @@ def test_a_persons_mail_is_a_persons(headers: str) -> None:
         ("X-Auto-Submitted: auto-replied", Kind.OUT_OF_OFFICE, "auto_submitted"),
         ("X-Cron-Env: <HOME=/root>", Kind.AUTOMATIC, "machine"),
         ("X-FC-Machinegenerated: true", Kind.AUTOMATIC, "machine"),
+        ("X-POST-MessageClass: 9; Autoresponder", Kind.OUT_OF_OFFICE, "machine"),
         ("X-Carteiro-Loop: 6f6f", Kind.LOOP, "loop_header (X-Carteiro-Loop: 6f6f)"),
         ("X-OTRS-Loop: no", Kind.LOOP, "loop_header"),
         ("X-Failed-Recipients: bob@there.example", Kind.BOUNCE, "failed_recipients"),
@@ -182,6 +183,7 @@ FORM = "Reply-To: Marta Dias <marta@cliente.example>"
     [
         (FORM, "marta@cliente.example", "reply-to"),
         ("X-Original-From: Marta Dias <marta@cliente.example>", "marta@cliente.example", "x-original-from"),
+        ("X-Original-Sender: marta@cliente.example", "marta@cliente.example", "x-original-sender"),
         ("Reply-To: suporte@empresa.example, marta@cliente.example", "marta@cliente.example", "reply-to"),
     ],
 )

@@ -252,3 +252,15 @@ def test_a_raw_subject_without_any_declared_charset_follows_the_body_and_else_is
     assert parse("Subject: Não abre a solicitação\n\nx".encode("cp1252")).subject == "Não abre a solicitação"
     polish = "Subject: Błąd\n\nProszę o fakturę, drukarka nie działa."
     assert parse(polish.encode("cp1250")).subject == "Błąd"
+
+
+def test_euc_jp_without_a_label_is_known_by_its_kana() -> None:
+    text = "注文書を送りましたが、まだ返事がありません"
+    assert parse(b"From: a@b.example\n\n" + text.encode("euc_jp")).text == text
+
+
+def test_what_a_page_says_of_its_own_charset_counts_for_unlabelled_fields() -> None:
+    page = "<html><head><meta charset=windows-1253></head><body>Καλημέρα</body></html>".encode("cp1253")
+    subject = "Πρόβλημα με την παραγγελία"
+    mail = parse(b"Subject: " + subject.encode("cp1253") + b"\nContent-Type: text/html\n\n" + page)
+    assert (mail.subject, mail.text) == (subject, "Καλημέρα\n")

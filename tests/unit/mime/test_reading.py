@@ -64,6 +64,9 @@ def test_only_plain_text_that_says_so_is_unwrapped(label: str) -> None:
         "Bom dia\n",
         "Olá, não chegou\n",
         "Um texto - com tracos, e nada mais\n\nfim\n",
+        "Bom dia,\nsegue o pedido 4711, obrigado.\nAna\n",
+        "Oi!\n\nO pedido 4711 veio.\n",
+        "Prezados,\na fatura não veio\n",
     ],
 )
 @pytest.mark.parametrize("charset", ["utf-8", "us-ascii", ""])

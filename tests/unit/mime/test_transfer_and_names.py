@@ -96,6 +96,9 @@ def test_the_size_of_an_attachment_is_exact_without_decoding(size: int, end: byt
         (b"; filename=a b.pdf; size=1", "a b.pdf"),
         (b'; filename="never closed.pdf', "never closed.pdf"),
         (b"; FILENAME = x.pdf", "x.pdf"),
+        (b"; filename=Nota (2)", "Nota (2)"),
+        (b'; filename="Relat%C3%B3rio.pdf"', "Relatório.pdf"),
+        (b'; filename="100%25 caf%E9 %c3.pdf"', "100%25 caf%E9 %c3.pdf"),
         (b"; filename*=utf-8'pt'caf%C3%A9.pdf; filename=cafe.pdf", "café.pdf"),
         (b"; filename*=iso-8859-1''caf%E9.pdf", "café.pdf"),
         (b"; filename*=caf%C3%A9.pdf", "café.pdf"),
@@ -185,6 +188,7 @@ def test_C8_of_two_content_types_and_two_equal_parameters_the_first_counts() -> 
         b'; type="text/html" boundary="zz9"',
         b";; boundary = zz9",
         b", boundary=zz9",
+        b" (mixed); boundary=zz9 (the boundary)",
     ],
 )
 def test_a_boundary_in_pieces_with_a_charset_or_without_its_semicolon_is_found(written: bytes) -> None:
