@@ -86,7 +86,8 @@ def decide(mail: Mail, received: ReceivedMail, setting: Setting, *, original: st
     choice = queue_of(mail, received.account, desk)
     sender = Party(wrote.name[:_NAME], wrote.address) if wrote.address else _NOTHING
     new = new_ticket(said, choice.queue, sender.address.lower(), desk, received.received_at)
-    new = replace(new, dynamic_fields=external | new.dynamic_fields)
+    if external:
+        new = replace(new, dynamic_fields=external | new.dynamic_fields)
     text, html, cut = _bodies(mail, said)
     return MailDispatched(
         transport_key=received.transport_key,

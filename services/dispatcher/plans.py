@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from services.dispatcher.filters import Filtered
 from shared.desk.controls import dynamic_field
 from shared.desk.model import Desk
@@ -23,6 +25,15 @@ _MOST_FIELDS = 200
 def new_ticket(found: Filtered, queue: str, customer: str, desk: Desk, moment: datetime) -> NewTicketPlan:
     """`queue`: the account's, or the recipient's; a queue that a control header names wins, if the desk has it."""
     said = found.controls
+    if not said:  # most mails: reading what is not there costs more than all else here
+        return NewTicketPlan(
+            queue=queue,
+            title=found.subject,
+            state=desk.postmaster_default_state,
+            priority=desk.postmaster_default_priority,
+            customer_user=_short(customer),
+            refused_by=found.refused,
+        )
     wanted = said.get("queue", "").strip()
     return NewTicketPlan(
         queue=wanted if wanted and desk.queue(wanted) else queue,
@@ -47,15 +58,13 @@ def new_ticket(found: Filtered, queue: str, customer: str, desk: Desk, moment: d
 
 def follow_up(found: Filtered, classification: Classification, desk: Desk, moment: datetime) -> FollowUpPlan:
     said = {name.removeprefix("followup-"): value for name, value in found.controls.items() if "followup-" in name}
+    if not said:
+        return _unchanged(desk, keep=classification.automatic)
     keep = bool(re.search(r"1|yes|true", said.get("state-keep", ""), re.IGNORECASE)) or classification.automatic
     named = _short(said.get("state", ""))
-    closed = desk.postmaster_follow_up_state_closed or desk.postmaster_follow_up_state
     queue = said.get("queue", "").strip()
-    return FollowUpPlan(
-        state="" if keep else named or desk.postmaster_follow_up_state,
-        state_closed="" if keep else named or closed,
-        state_named=bool(named) and not keep,
-        reopen=not keep,
+    return replace(
+        _unchanged(desk, keep=keep, named=named),
         queue=queue if queue and desk.queue(queue) else "",
         title=said.get("title", "")[:_LONGEST],
         priority=_short(said.get("priority", "")),
@@ -69,6 +78,17 @@ def follow_up(found: Filtered, classification: Classification, desk: Desk, momen
         dynamic_fields=_fields(found.controls, follow_up=True),
         sender_type=_sender_type(said.get("sendertype", "")),
         visible=said.get("isvisibleforcustomer", "1").strip() not in ("0", "no", "false"),
+    )
+
+
+def _unchanged(desk: Desk, *, keep: bool, named: str = "") -> FollowUpPlan:
+    """The state alone."""
+    closed = desk.postmaster_follow_up_state_closed or desk.postmaster_follow_up_state
+    return FollowUpPlan(
+        state="" if keep else named or desk.postmaster_follow_up_state,
+        state_closed="" if keep else named or closed,
+        state_named=bool(named) and not keep,
+        reopen=not keep,
     )
 
 

@@ -217,7 +217,7 @@ class _Sorter:
             plain = "\n".join(segment.plain)
             if not plain.strip() and (source := "\n".join(segment.html)).strip():
                 # a part that stands as HTML only would be missing from the text
-                plain, laid_out = text_of(source, room, self._limits.html_depth)
+                plain, laid_out = text_of(source, room, self._limits.html_depth, self._limits.html_elements)
                 room = max(0, room - len(source))
                 plain = lines(plain)[: self._limits.body]
                 derived = True

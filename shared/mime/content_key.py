@@ -21,7 +21,7 @@ def content_key(raw: bytes, mail: Mail | Headers, internal_date: datetime | None
     """
     headers = mail.headers if isinstance(mail, Mail) else mail
     digest = hashlib.sha256()
-    if not message_id(headers):
+    if mail.message_id_derived if isinstance(mail, Mail) else not message_id(headers):
         if internal_date is not None:
             digest.update(internal_date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ\n").encode("ascii"))
         digest.update(raw)

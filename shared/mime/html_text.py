@@ -54,15 +54,16 @@ _LAYOUT = ParserConfig(css={**dict.fromkeys(_BLOCKS, _BLOCK), **CSS_PROFILES["st
 _LAYOUT.attribute_handler.attribute_mapping = {"style": _only_visibility}
 
 
-def text_of(source: str, room: int, depth: int) -> tuple[str, bool]:
-    """(text, whether it was laid out). Beyond `room` characters and `depth` open elements tags are only dropped.
+def text_of(source: str, room: int, depth: int, elements: int) -> tuple[str, bool]:
+    """(text, whether it was laid out). Beyond `room` characters, `depth` open elements and `elements` in all tags are
+    only dropped: laying one out costs a hundred times as much.
 
     Quotations are marked in it as `reply` reads them.
     """
     source = _QUOTATION.sub(_marked, source)
     if any(word in source for word in _HISTORY_WORDS):
         source = _HISTORY.sub(rf"\g<0>{HISTORY}", source)
-    if len(source) <= room and not _too_deep(source, depth):
+    if len(source) <= room and source.count("<") <= elements and not _too_deep(source, depth):
         try:
             return get_text(_without_tables(source), _LAYOUT).strip("\n") + "\n", True
         except Exception:  # noqa: BLE001  # a foreign layout engine on a stranger's HTML: the mail must not die of it

@@ -9,7 +9,8 @@ class Limits:
 
     `body` bounds the encoded bytes read for the text and, separately, for the HTML of one mail. `guesses` is how
     often the charset may be guessed in one mail: a guess costs milliseconds. `derived` is the largest HTML whose
-    text is laid out; larger or deeper HTML only loses its tags.
+    text is laid out; larger or deeper HTML, or one of more than
+    `html_elements`, only loses its tags.
     """
 
     depth: int = 50
@@ -26,6 +27,7 @@ class Limits:
     body: int = 1024 * 1024
     derived: int = 256 * 1024
     html_depth: int = 100
+    html_elements: int = 12_000
     guesses: int = 8
 
 

@@ -5,7 +5,7 @@ languages of this table, by `>`, and by what HTML marks as a quotation. One pass
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 QUOTE, UNQUOTE, HISTORY = "\ufdd0", "\ufdd1", "\ufdd2"
 """Put into the text of HTML where a quotation begins and ends, and where a program says that the history begins:
@@ -17,6 +17,7 @@ _LONGEST = 400  # characters of an attribution, and of a line that is looked at
 
 _VERBS = ("wrote", "escreveu", "escribió", "escribio", "schrieb", "a écrit", "a ecrit", "ha scritto", "schreef")
 _SUBJECTS = ("Subject", "Assunto", "Asunto", "Betreff", "Objet", "Oggetto", "Onderwerp")
+_COLON_AT_END = re.compile(r":[ \t]*(?:\n|\Z)")  # what an attribution ends with
 _VERB = re.compile(rf"\b(?:{'|'.join(_VERBS)})\b")
 _OPENING = re.compile(r"\W{0,2}(?:On|Em|No dia|Na|Às|A|El|Am|Le|Il|Op)\s")
 _DATED = re.compile(r"\d{1,4}[./:h-]\d{2}|\b(?:19|20)\d{2}\b")
@@ -74,9 +75,16 @@ def _may_quote(text: str) -> bool:
         or QUOTE in text
         or HISTORY in text
         or "---" in text
-        or any(verb in text for verb in _VERBS)
-        or any(word in text for word in _SUBJECTS)
+        or (_COLON_AT_END.search(text) is not None and _has_one_of(text, _VERBS))
+        or (":" in text and _has_one_of(text, _SUBJECTS))
     )
+
+
+def _has_one_of(text: str, words: Iterable[str]) -> bool:
+    for word in words:  # noqa: SIM110  # of any() the generator costs more than what it asks
+        if word in text:
+            return True
+    return False
 
 
 def _quoted(lines: Sequence[str]) -> list[bool]:

@@ -380,6 +380,17 @@ def test_no_filter_has_a_bounce_or_our_own_mail_answered() -> None:
     assert not event.answer.address
 
 
+def test_no_filter_has_an_address_of_ours_or_the_null_path_answered() -> None:
+    """Whatever a filter says of loops: a form of ours, and a mail whose envelope asks for no report."""
+    loops = {"f": rule("Subject", ".", {"X-OTRS-Loop": "no"})}
+    form = "From: suporte@empresa.example\nReply-To: ana@kunde.example\nSubject: s\n\nOi\n"
+    assert decided(form, loops).answer.withheld == "own_address"
+    results = "Authentication-Results: mx.empresa.example; dmarc=pass header.from=kunde.example\n"
+    null = f"{results}{MAIL}".replace("Return-Path: <ana@kunde.example>", "Return-Path: <>")
+    found = decided(null, loops, authserv_ids=["mx.empresa.example"])
+    assert (found.classification.kind, found.answer.withheld) == (Kind.HUMAN, "null_return_path")
+
+
 def test_ligero_8_4_a_bounce_shows_filters_what_it_says() -> None:
     raw = (
         "Return-Path: <>\nFrom: MAILER-DAEMON@mx.example\nSubject: failure\nX-Failed-Recipients: a@b.example\n\n"

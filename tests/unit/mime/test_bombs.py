@@ -173,6 +173,13 @@ def test_B12_html_bombs_are_decided(bomb: str) -> None:
     assert "seen" in mail.text
 
 
+@pytest.mark.parametrize("bomb", ["cells", "rows", "paragraphs", "links"])
+def test_B12_html_of_many_elements_loses_only_its_tags(bomb: str) -> None:
+    mail = decided(b"Content-Type: text/html\n\nseen " + HTML_BOMBS[bomb])
+    assert "html_not_laid_out" in mail.defects
+    assert mail.text.startswith("seen")
+
+
 def test_B14_an_archive_is_never_unpacked() -> None:
     zipped = b"PK\x03\x04" + b"\0" * 1000
     raw = b"Content-Type: application/zip\nContent-Transfer-Encoding: base64\n\n" + base64.encodebytes(zipped)
