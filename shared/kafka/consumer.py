@@ -159,6 +159,7 @@ class Consumer:
         raw: Any = message.raw_message
         await self.batches.run([self._record(record) for record in raw], stale=lambda: seeks != self._seeks)
         message.committed = AckStatus.ACKED  # by the batch itself; FastStream's own commits whatever was read
+        message.raw_message, message.body = (), b""  # a circle of FastStream holds it until the collector runs
         self._progress()
         self._woken.set()
 

@@ -1,7 +1,10 @@
 """The one consumer on a real broker: nothing is lost, nothing stops the rest."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
+
+from aiokafka import ConsumerRecord
 
 from shared.failures import Permanent, Transient
 from shared.kafka.admin import apply_topics, differences, group_lags
@@ -69,6 +72,26 @@ async def test_a_batch_that_failed_comes_again_until_it_passes(installation: Ins
     async with running(reader.consumer(installation.settings)):
         await until(lambda: set(reader.handled) == numbers(0, 20))
     assert reader.aside == []
+
+
+async def handled(reader: Reader, count: int) -> None:
+    await until(lambda: len(reader.handled) >= count)
+
+
+async def test_a_batch_that_was_handled_leaves_memory_at_once(installation: Installation) -> None:
+    """In a circle it waits for the collector, which counts objects and not their megabytes."""
+    gc.collect()
+    gc.disable()
+    try:
+        reader = Reader()
+        async with running(reader.consumer(installation.settings)):
+            for batch in range(5):
+                await installation.send(batch * 10, 10)
+                await handled(reader, batch * 10 + 10)
+            kept = [each for each in gc.get_objects() if isinstance(each, ConsumerRecord)]
+        assert len(kept) <= 10, "those of the batch in hand"
+    finally:
+        gc.enable()
 
 
 async def test_a_clean_stop_commits_and_the_next_start_goes_on_behind_it(
