@@ -15,6 +15,7 @@ import click
 
 from ops.commands import COMMANDS, agent
 from ops.desk import desk
+from ops.erasing_group import customer, retention
 from ops.mail import mail
 from ops.token_group import token
 
@@ -291,6 +292,8 @@ carteiro.add_command(agent)
 carteiro.add_command(desk)
 carteiro.add_command(mail)
 carteiro.add_command(token)
+carteiro.add_command(customer)
+carteiro.add_command(retention)
 main = carteiro
 
 if __name__ == "__main__":

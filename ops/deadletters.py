@@ -1,8 +1,4 @@
-"""`carteiro deadletters`: records that could not be handled, and what somebody decides about them.
-
-A replay sends the record to its topic as if it had come now, with the header `replay-of`, and is confirmed before
-the row says so: a crash between the two leaves the letter open, and the claims make a second replay empty.
-"""
+"""`carteiro deadletters`: records that could not be handled, and what somebody decides about them."""
 
 import base64
 import getpass
@@ -11,12 +7,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ops import letter_decisions
 from ops.database import connected
-from ops.replays import CannotReplay, record_of
+from ops.letter_decisions import Decided, NoLetter, decided
+from ops.replays import CannotReplay
 from ops.show import ago, lines, one_line, printable, say
 from services.ticketing import queries
 from shared.failures import Transient
-from shared.kafka.producer import Producer
+from shared.kafka.producer import Producer, SendFailed
 from shared.originals import Originals, open_originals
 from shared.postgres import Connection
 from shared.settings import Settings
@@ -39,7 +37,8 @@ async def show_letter(letter_id: int, *, as_json: bool) -> int:
     async with connected(Settings()) as connection:
         letter = await queries.letter(connection, letter_id)
     if letter is None:
-        return _none(letter_id)
+        print(f"no dead letter has the id {letter_id}", file=sys.stderr)
+        return 1
     print(one_line(_coded(letter)) if as_json else "\n".join(_page(letter)))
     return 0
 
@@ -60,22 +59,20 @@ async def replay(ids: Sequence[int], *, again: bool) -> int:
 async def _replay(
     connection: Connection, producer: Producer, originals: Originals, letter_id: int, *, again: bool
 ) -> bool:
-    async with connection.transaction():
-        letter = await queries.letter(connection, letter_id, lock=True)
-        if letter is None:
-            return not _none(letter_id)
-        if letter["state"] != "open" and not again:
-            print(f"{_decided(letter)}; --again replays it nevertheless", file=sys.stderr)
-            return False
-        try:
-            record = await record_of(letter, originals)
-        except (CannotReplay, Transient) as error:
-            print(f"dead letter {letter_id}: {error}", file=sys.stderr)
-            return False
-        await producer.send_all([record])
-        await queries.decide_letter(connection, letter_id, "replayed", who(), None)
-    print(f"dead letter {letter_id}: sent to {record.topic}")
-    return True
+    try:
+        record = await letter_decisions.replay(connection, producer, originals, letter_id, who(), again=again)
+    except Decided as error:
+        print(f"{error}; --again replays it nevertheless", file=sys.stderr)
+    except NoLetter as error:
+        print(error, file=sys.stderr)
+    except SendFailed:
+        raise
+    except (CannotReplay, Transient) as error:
+        print(f"dead letter {letter_id}: {error}", file=sys.stderr)
+    else:
+        print(f"dead letter {letter_id}: sent to {record.topic}")
+        return True
+    return False
 
 
 async def discard(ids: Sequence[int], why: str) -> int:
@@ -86,14 +83,11 @@ async def discard(ids: Sequence[int], why: str) -> int:
 
 
 async def _discard(connection: Connection, letter_id: int, why: str) -> bool:
-    async with connection.transaction():
-        letter = await queries.letter(connection, letter_id, lock=True)
-        if letter is None:
-            return not _none(letter_id)
-        if letter["state"] != "open":
-            print(_decided(letter), file=sys.stderr)
-            return False
-        await queries.decide_letter(connection, letter_id, "discarded", who(), why)
+    try:
+        await letter_decisions.discard(connection, letter_id, who(), why)
+    except (NoLetter, Decided) as error:
+        print(error, file=sys.stderr)
+        return False
     print(f"dead letter {letter_id}: discarded")
     return True
 
@@ -104,15 +98,6 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         return "unknown"
-
-
-def _none(letter_id: int) -> int:
-    print(f"no dead letter has the id {letter_id}", file=sys.stderr)
-    return 1
-
-
-def _decided(letter: dict[str, Any]) -> str:
-    return f"dead letter {letter['id']} was {letter['state']} by {letter['decided_by']} {ago(letter['decided_at'])}"
 
 
 def _coded(letter: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +114,7 @@ def _page(letter: dict[str, Any]) -> Iterator[str]:
     yield f"  {letter['topic']}, partition {letter['partition']}, offset {letter['offset']}"
     yield f"  set aside by the {letter['service']} {ago(letter['received_at'])}"
     if letter["state"] != "open":
-        yield f"  {_decided(letter)}" + (f": {printable(letter['why'])}" if letter["why"] else "")
+        yield f"  {decided(letter)}" + (f": {printable(letter['why'])}" if letter["why"] else "")
     yield "headers"
     for name, coded in json.loads(letter["headers"]):
         yield f"  {printable(name)}: {_text(base64.b64decode(coded))}"

@@ -63,7 +63,7 @@ async def explain(paths: Sequence[str], account: str, desk: Path | None, *, as_j
     status, found = _explained(paths, account, setting)
     async with _ticketing(settings) as connection:
         for shown, event in found:
-            await _add_tickets(shown, event, connection, setting.desk)
+            await add_tickets(shown, event, connection, setting.desk)
             _print(shown, as_json=as_json)
     return status()
 
@@ -109,7 +109,7 @@ async def _ticketing(settings: Settings) -> AsyncIterator[Connection | None]:
         await connection.close()
 
 
-async def _add_tickets(shown: dict[str, Any], event: MailDispatched, connection: Connection | None, desk: Desk) -> None:
+async def add_tickets(shown: dict[str, Any], event: MailDispatched, connection: Connection | None, desk: Desk) -> None:
     """What the candidates would settle to, where ticketing can be asked."""
     if connection is None or event.action != Action.DISPATCH:
         return
@@ -261,12 +261,12 @@ def setting_of(settings: Settings, path: Path | None) -> Setting:
     chosen = path or settings.desk
     if path is None and not chosen.exists():
         print(f"{chosen} is not there: explained with an empty desk (--desk FILE)", file=sys.stderr)
-        return Setting(Desk(), "", _keys(settings))
+        return Setting(Desk(), "", keys_of(settings))
     loaded = load_desk(chosen)
-    return Setting(loaded.desk, loaded.sha256, _keys(settings))
+    return Setting(loaded.desk, loaded.sha256, keys_of(settings))
 
 
-def _keys(settings: Settings) -> list[bytes]:
+def keys_of(settings: Settings) -> list[bytes]:
     """Without the keys our own Message-IDs are like anybody's."""
     try:
         return load_keys(read_secret(settings.secrets, "message_id_keys").get_secret_value())

@@ -42,10 +42,10 @@ SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
 
 async def status(*, as_json: bool) -> int:
     """0 all is well, 1 something needs somebody, 69 a server cannot be reached (the rest is shown)."""
-    facts, unreachable = await _look(Settings())
+    facts, unreachable = await look(Settings())
     moment = now()
     found = problems(facts, moment)
-    rows = [*(("stage", row) for row in stages(facts, moment)), *_brake(facts, moment), *_rows(facts)]
+    rows = [*(("stage", row) for row in stages(facts, moment)), *_brake(facts, moment), *section_rows(facts)]
     say(_json(rows, found) if as_json else _screen(rows, found, complete=not unreachable))
     for error in unreachable:
         print(error, file=sys.stderr)
@@ -54,7 +54,7 @@ async def status(*, as_json: bool) -> int:
     return 1 if found else 0
 
 
-async def _look(settings: Settings) -> tuple[Facts, list[Exception]]:
+async def look(settings: Settings) -> tuple[Facts, list[Exception]]:
     """Both servers at once; one that is away hides nothing of the other."""
     unreachable: list[Exception] = []
     stored: Stored | None = None
@@ -113,7 +113,7 @@ def _brake(facts: Facts, moment: datetime) -> Iterator[tuple[str, Row]]:
         yield "brake", {"on": bool(why), "why": why}
 
 
-def _rows(facts: Facts) -> Iterator[tuple[str, Row]]:
+def section_rows(facts: Facts) -> Iterator[tuple[str, Row]]:
     """Each line of the screen with its section."""
     if facts.stored is not None:
         yield from (("account", row) for row in facts.stored.accounts)

@@ -25,6 +25,8 @@ def token_create(name: str, scopes: tuple[str, ...], queues: tuple[str, ...], ag
     """Make a token and print it. It is shown this once: only its hash is kept."""
     if queues and "operator" in scopes:
         raise click.BadParameter("an operator's token reaches the whole installation", param_hint="--queue")
+    if "agent" in scopes and not agent:
+        raise click.BadParameter("whoever changes tickets does it in an agent's name", param_hint="--agent")
     from ops.tokens import create  # noqa: PLC0415  # `carteiro --help` must not load Postgres
 
     valid = None if days is None else timedelta(days=days)

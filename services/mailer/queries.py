@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from shared.postgres import Connection
+from shared.postgres import Connection, Pool
 
 Row = dict[str, Any]
+Asked = Connection | Pool
 
 _DELIVERIES = """
 SELECT delivery_id::text AS delivery_id, kind, rule, template, recipient, state, reason, account, message_id,
@@ -16,7 +17,7 @@ FROM mailer.deliveries_v1 d WHERE ticket_id = $1 ORDER BY d.delivery_id
 """
 
 
-async def deliveries(connection: Connection, ticket_id: int) -> list[Row]:
+async def deliveries(connection: Asked, ticket_id: int) -> list[Row]:
     """The mails a ticket led to, sent or not, and why not."""
     return [dict(record) for record in await connection.fetch(_DELIVERIES, ticket_id)]
 
@@ -80,7 +81,7 @@ FROM mailer.outbound WHERE state = $1 ORDER BY id DESC LIMIT $2
 """
 
 
-async def mails(connection: Connection, state: str, limit: int) -> list[Row]:
+async def mails(connection: Asked, state: str, limit: int) -> list[Row]:
     """The latest mails in a state."""
     return [dict(record) for record in await connection.fetch(_MAILS, state, limit)]
 
@@ -94,7 +95,7 @@ WHERE id = ANY ($1::bigint[]) AND state = 'failed' RETURNING id
 """
 
 
-async def retry(connection: Connection, ids: Sequence[int]) -> set[int]:
+async def retry(connection: Asked, ids: Sequence[int]) -> set[int]:
     """Mails that failed go out again as they are; gives those it did."""
     return {record["id"] for record in await connection.fetch(_RETRY, list(ids))}
 

@@ -180,24 +180,26 @@ async def named_packs(connection: Connection) -> set[str]:
 _LETTERS = """
 SELECT id::text AS id, state, origin_topic AS topic, origin_partition AS partition, origin_offset::text AS "offset",
        origin_id, service, reason, exception, octet_length(value) AS size, received_at, decided_by, decided_at, why
-FROM ticketing.dead_letters l WHERE $1 OR state = 'open' ORDER BY l.id
+FROM ticketing.dead_letters l WHERE ($1 OR state = 'open') AND l.id > $2 ORDER BY l.id LIMIT $3
 """
 
 
-async def letters(connection: Connection, *, decided: bool) -> list[Row]:
-    """Dead letters in the order they came; with `decided` also those that were replayed or discarded."""
-    return _rows(await connection.fetch(_LETTERS, decided))
+async def letters(connection: Asked, *, decided: bool, after: int = 0, limit: int | None = None) -> list[Row]:
+    """Dead letters in the order they came, those behind `after`; with `decided` also those that were replayed or
+    discarded."""
+    return _rows(await connection.fetch(_LETTERS, decided, after, limit))
 
 
 # the lock makes a second operator wait, and then see the first one's decision
 _LETTER = """
 SELECT id::text AS id, state, origin_topic AS topic, origin_partition AS partition, origin_offset::text AS "offset",
-       origin_id, service, reason, exception, key, value, headers, original, received_at, decided_by, decided_at, why
+       origin_id, service, reason, exception, key, value, headers::text AS headers, original, received_at, decided_by,
+       decided_at, why
 FROM ticketing.dead_letters WHERE id = $1
 """
 
 
-async def letter(connection: Connection, letter_id: int, *, lock: bool = False) -> Row | None:
+async def letter(connection: Asked, letter_id: int, *, lock: bool = False) -> Row | None:
     """One dead letter with its record: `headers` is JSON, `[[name, base64], …]`."""
     rows = await connection.fetch(_LETTER + (" FOR UPDATE" if lock else ""), letter_id)
     return dict(rows[0]) if rows else None

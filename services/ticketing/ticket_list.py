@@ -77,7 +77,13 @@ _NEWEST = "ORDER BY t.created_at DESC, t.id DESC LIMIT {limit}"
 _PAGE = f"""
 SELECT {COLUMNS} FROM (SELECT t.* FROM ticketing.tickets t WHERE {{where}} {_NEWEST}) t {_NEWEST}
 """  # noqa: S608  # text of ours; values are arguments
-# a page of each queue and state by the index, then the newest of them
+# by number of the row: of a frequent word the newest tickets are looked at, of a rare one its tickets are sorted
+_FOUND = f"""
+SELECT {COLUMNS} FROM (SELECT t.* FROM ticketing.tickets t WHERE {{where}} ORDER BY t.id DESC LIMIT {{limit}}) t
+ORDER BY t.id DESC
+"""  # noqa: S608
+# a page of each queue and state by the index, then the newest of them; an index of the time alone would tempt the
+# planner to walk along it until enough of a rare state have come
 _MERGED = f"""
 SELECT {COLUMNS}
 FROM (SELECT t.* FROM {{queues}} q (name) CROSS JOIN unnest({{states}}::text[]) s (name) CROSS JOIN LATERAL (
@@ -112,8 +118,7 @@ def statement(wanted: Wanted) -> tuple[str, list[Any]]:
     value = _Values()
     limit = value(wanted.limit)
     where = ["true", *_time(wanted, value), *_people(wanted, value)]
-    chosen = wanted.queues is not None or wanted.states is not None
-    if chosen and not (wanted.owner or wanted.customer or wanted.text):
+    if not (wanted.owner or wanted.customer or wanted.text):
         queues = _QUEUES if wanted.queues is None else f"unnest({value(list(wanted.queues))}::text[])"
         states = value(list(STATE_TYPES if wanted.states is None else wanted.states))
         return _MERGED.format(queues=queues, states=states, where=" AND ".join(where), limit=limit), value
@@ -121,7 +126,7 @@ def statement(wanted: Wanted) -> tuple[str, list[Any]]:
         where.append(f"t.queue = ANY ({value(list(wanted.queues))}::text[])")
     if wanted.states is not None:
         where.append(f"t.state = ANY ({value(list(wanted.states))}::text[])")
-    return _PAGE.format(where=" AND ".join(where), limit=limit), value
+    return (_FOUND if wanted.text else _PAGE).format(where=" AND ".join(where), limit=limit), value
 
 
 def _time(wanted: Wanted, value: _Values) -> Iterator[str]:
@@ -129,7 +134,9 @@ def _time(wanted: Wanted, value: _Values) -> Iterator[str]:
         yield f"t.created_at >= {value(wanted.created_from)}"
     if wanted.created_to is not None:
         yield f"t.created_at < {value(wanted.created_to)}"
-    if wanted.after is not None:
+    if wanted.after is not None and wanted.text:
+        yield f"t.id < {value(wanted.after.id)}"
+    elif wanted.after is not None:
         yield f"(t.created_at, t.id) < ({value(wanted.after.created_at)}, {value(wanted.after.id)})"
 
 

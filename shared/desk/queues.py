@@ -86,6 +86,11 @@ class Queue(Part):
         description="How long after it was closed a mail opens a ticket again; later it makes a new one, linked to it. "
         "Without it always (`follow_up: possible`).",
     )
+    keep_closed: Period | None = Field(
+        None,
+        description="How long a ticket is kept after it was closed: `carteiro retention apply` empties it then. "
+        "Without it for ever.",
+    )
     system_address: Address | None = Field(
         None,
         title="System address",

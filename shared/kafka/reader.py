@@ -64,6 +64,21 @@ class Reader:
             if open_ and monotonic() > deadline:
                 raise ReadFailed(f"{self._topic} gave no record for {_ANSWER_SECONDS:.0f} s")
 
+    async def follow(self, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
+        """Every record from `starts` on (none, or beyond the end: the end), as it comes and without end; an empty list
+        where none came for a second."""
+        consumer = self._consumer
+        oldest = await consumer.beginning_offsets(list(self._ends))
+        for tp, end in self._ends.items():
+            consumer.seek(tp, min(end, max(oldest[tp], starts.get(tp.partition, end))))
+        while True:
+            found = await consumer.getmany(timeout_ms=1000, max_records=_MOST)
+            yield [
+                Record(self._topic, r.partition, r.offset, r.key, r.value, tuple(r.headers), r.timestamp)
+                for records in found.values()
+                for r in records
+            ]
+
 
 @asynccontextmanager
 async def reading(bootstrap: str, prefix: str, topic: str) -> AsyncIterator[Reader]:

@@ -16,6 +16,9 @@ from litestar.types import ControllerRouterHandler
 from services.ticketing.api import problems
 from services.ticketing.api.access import OPEN, Authentication, rate_limit
 from services.ticketing.api.articles import Articles
+from services.ticketing.api.changes import Changes
+from services.ticketing.api.idempotency import Idempotency
+from services.ticketing.api.streaming import Streaming
 from services.ticketing.api.tickets import Tickets
 
 REQUESTS_PER_MINUTE = 600
@@ -26,13 +29,15 @@ _AT_ONCE = 2  # originals that are held in memory
 def application(
     *, routes: Sequence[ControllerRouterHandler] = (), requests_per_minute: int = REQUESTS_PER_MINUTE, **shared: Any
 ) -> Litestar:
-    """`shared`: what handlers find in the state: `pool`, `originals`, `desk`, and what the further routes need."""
+    """`shared`: what handlers find: `pool`, `originals`, `desk`, `events`, and what further routes need."""
     return Litestar(
-        route_handlers=[Tickets, Articles, *routes],
+        route_handlers=[Tickets, Articles, Changes, Streaming, *routes],
         state=State({**shared, "in_memory": asyncio.Semaphore(_AT_ONCE)}),
         middleware=[
-            DefineMiddleware(Authentication, exclude=OPEN),
+            # OPTIONS too: whoever shows no token learns nothing, and the rate is that of a token
+            DefineMiddleware(Authentication, exclude=OPEN, exclude_http_methods=[]),
             rate_limit(requests_per_minute).middleware,
+            Idempotency(),
         ],
         plugins=[problems.plugin()],
         exception_handlers={Exception: problems.unforeseen},

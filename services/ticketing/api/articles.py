@@ -28,7 +28,7 @@ PLAIN_TYPES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp", "
 _CHUNK = 64 * 1024
 # scripts cannot run, nothing loads but the mail's own pictures, and links open elsewhere
 _POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; sandbox allow-popups; frame-ancestors 'self'"
-_BYTES = ResponseSpec(bytes, description="The bytes", media_type="application/octet-stream", generate_examples=False)
+_BYTES = ResponseSpec(bytes, description="The bytes", media_type="*/*", generate_examples=False)
 _PAGE = ResponseSpec(str, description="HTML without scripts", media_type="text/html", generate_examples=False)
 
 

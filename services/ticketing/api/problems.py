@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -42,8 +43,19 @@ def may_answer(*statuses: int) -> dict[int, ResponseSpec]:
         status: ResponseSpec(
             Problem, description=HTTPStatus(status).phrase, media_type=MEDIA_TYPE, generate_examples=False
         )
-        for status in sorted({400, 401, 403, 429, 503, *statuses})
+        for status in sorted({400, 401, 403, 404, 429, 503, *statuses})
     }
+
+
+def moment(text: str, name: str) -> datetime:
+    """An aware time from RFC 3339. Raises ProblemDetailsException."""
+    try:
+        found = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise problem(400, f"{name}: a time with its zone is expected, such as 2026-11-24T12:30:00Z")
+    return found
 
 
 def plugin() -> ProblemDetailsPlugin:

@@ -8,7 +8,8 @@ import msgspec
 from shared.events import TraceStep
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
-Text = Annotated[str, msgspec.Meta(max_length=500)]
+Moment = Annotated[str, msgspec.Meta(max_length=40, extra_json_schema={"format": "date-time"})]
+"""A time in a request: read by `problems.moment`, for a number is none."""
 
 
 class Ticket(msgspec.Struct, kw_only=True):

@@ -1,17 +1,17 @@
 """Tickets: lists, one, its articles and its history."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.openapi.spec.enums import OpenAPIFormat
 from litestar.params import PathParameter, QueryParameter
 
 from services.ticketing import queries
 from services.ticketing.api import reading
 from services.ticketing.api.access import Asked, needs, queues_of, reached
-from services.ticketing.api.problems import may_answer
+from services.ticketing.api.problems import may_answer, moment
 from services.ticketing.api.shapes import (
     Article,
     ArticlePage,
@@ -36,7 +36,7 @@ _Words = Annotated[
 ]
 _Names = Annotated[list[str] | None, QueryParameter(max_items=50)]
 _Name = Annotated[str | None, QueryParameter(max_length=320)]
-_Time = Annotated[datetime | None, QueryParameter()]
+_Time = Annotated[str | None, QueryParameter(max_length=40, schema_extra={"format": OpenAPIFormat.DATE_TIME})]
 _Id = Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="The `next` of the page before.")]
 _After = Annotated[str | None, QueryParameter(max_length=100, description="The `next` of the page before.")]
 
@@ -77,8 +77,8 @@ class Tickets(Controller):
             states=status,
             owner=owner or "",
             customer=(customer or "").lower(),
-            created_from=_aware(created_from, "created_from"),
-            created_to=_aware(created_to, "created_to"),
+            created_from=None if created_from is None else moment(created_from, "created_from"),
+            created_to=None if created_to is None else moment(created_to, "created_to"),
             text=q or "",
             language=state.desk.current.desk.language,
             after=place,
@@ -87,12 +87,6 @@ class Tickets(Controller):
         async with state.pool.acquire(timeout=SEARCH_SECONDS) as connection:
             rows, behind = await page(connection, wanted)
         return TicketPage([shaped(row, Ticket) for row in rows], str(behind) if behind else None)
-
-    @get("/{number:str}", operation_id="getTicket", summary="One ticket", responses=may_answer(404))
-    async def get_ticket(self, request: Asked, state: State, number: Number) -> Response[TicketDetail]:
-        """The ETag names this state of it: a change sends it as If-Match."""
-        row = reached(request.user, await queries.ticket(state.pool, number), "ticket")
-        return await shown(request, state, row)
 
     @get("/{number:str}/articles", operation_id="listArticles", summary="Its mails and notes",
          responses=may_answer(404))  # fmt: skip
@@ -122,12 +116,6 @@ async def shown(request: Asked, state: State, row: dict[str, Any]) -> Response[T
         "links": [shaped(each, Link) for each in linked if request.user.reaches(each["queue"])],
     }
     return Response(shaped(row, TicketDetail), headers={"ETag": etag(row)})
-
-
-def _aware(moment: datetime | None, name: str) -> datetime | None:
-    if moment is not None and moment.tzinfo is None:
-        raise HTTPException(f"{name}: a time zone is missing, such as 2026-11-24T12:30:00Z", status_code=400)
-    return moment
 
 
 def _next(rows: list[dict[str, Any]], limit: int, column: str) -> str | None:

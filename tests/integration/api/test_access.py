@@ -16,7 +16,7 @@ async def paths(api: Api) -> list[str]:
     await handler(api.pool, api.folder)(batch([dispatched("m1")]))
     number = await api.pool.fetchval("SELECT number FROM ticketing.tickets")
     article = await api.pool.fetchval("SELECT id FROM ticketing.articles")
-    ticket = [f"/v1/tickets/{number}{tail}" for tail in ("", "/articles", "/history")]
+    ticket = [f"/v1/tickets/{number}{tail}" for tail in ("", "/articles", "/history", "/deliveries")]
     parts = ("", "/html", "/original", "/attachments/0", "/decision")
     return [*ticket, *(f"/v1/articles/{article}{tail}" for tail in parts), "/v1/tickets?queue=suporte"]
 
@@ -43,6 +43,39 @@ async def test_a_token_of_another_queue_sees_nothing_not_even_that_it_is_there(a
     assert missing.json() == said[paths[0]].json()
     assert (await client.get("/v1/tickets")).json() == {"tickets": [], "next": None}
     assert "m1" not in "".join(answer.text for answer in said.values())
+
+
+OPERATORS = ["/v1/deadletters", "/v1/deadletters/1", "/v1/deliveries", "/v1/accounts", "/v1/status"]
+
+
+@pytest.mark.parametrize("path", OPERATORS)
+async def test_the_installation_is_the_operators(api: Api, path: str) -> None:
+    assert (await (await api.client("agent", agent="ana")).get(path)).status_code == 403
+    assert (await (await api.client("operator")).get(path)).status_code in {200, 404}
+
+
+async def test_who_reads_changes_nothing(api: Api, paths: list[str]) -> None:
+    client = await api.client("read", agent="ana")
+    answer = await client.patch(paths[0], json={"title": "x"}, headers={"If-Match": "*"})
+    noted = await client.post(f"{paths[0]}/notes", json={"text": "x"})
+    assert (answer.status_code, noted.status_code) == (403, 403)
+    nobody = await (await api.client("agent")).post(f"{paths[0]}/notes", json={"text": "x"})
+    assert (nobody.status_code, "names no agent" in nobody.text) == (403, True)
+
+
+async def test_an_agent_of_another_queue_changes_nothing_and_moves_nothing_out_of_his_sight(
+    api: Api, paths: list[str]
+) -> None:
+    other = await api.client("agent", queues=["comercial"], agent="ana")
+    assert (await other.post(f"{paths[0]}/notes", json={"text": "x"})).status_code == 403
+    mine = await api.client("agent", queues=["suporte"], agent="ana")
+    moved = await mine.patch(paths[0], json={"queue": "comercial"}, headers={"If-Match": "*"})
+    assert moved.status_code == 403
+    await handler(api.pool, api.folder)(batch([dispatched("m2", queue="comercial")], first=9))
+    foreign = await api.pool.fetchval("SELECT number FROM ticketing.tickets WHERE queue = 'comercial'")
+    for path, body in (("merge", {"into": foreign}), ("links", {"to": foreign})):
+        assert (await mine.post(f"{paths[0]}/{path}", json=body)).status_code == 403
+    assert await api.pool.fetchval("SELECT count(*) FROM ticketing.commands") == 0
 
 
 async def test_a_link_to_another_queue_is_not_shown(api: Api) -> None:
