@@ -6,6 +6,7 @@ broker and store are asked, by whoever comes first, before any account fetches a
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from shared.clock import monotonic
 from shared.events import INLINE_LIMIT, DeadLetter, ReceivedMail
@@ -14,7 +15,7 @@ from shared.kafka.admin import KafkaUnreachable, ping
 from shared.kafka.dead_letters import send_dead_letter
 from shared.kafka.producer import Outgoing, Producer
 from shared.mime.conversation import conversation_key
-from shared.originals import Originals
+from shared.originals import Originals, Reference
 from shared.topics import RECEIVED
 from shared.wire import encode_received
 
@@ -55,12 +56,14 @@ class Outlet:
                 raise Away(trouble)
             try:
                 await ping(self._kafka)
-                await self._originals.put_many([_PROBE])
+                (probe,) = await self._originals.put_many([_PROBE])
             except (Transient, KafkaUnreachable) as error:
                 self._answered = (monotonic(), str(error))
                 raise Away(str(error)) from error
             self._answered = (monotonic(), "")
             self._doubtful = False
+            with suppress(Transient):  # a store may let us write and not delete: `originals sweep` finds it
+                await self._originals.delete([Reference.parse(probe).pack])
 
     async def hand_over(self, mails: Sequence[ReceivedMail]) -> None:
         """Returns when Kafka has confirmed all of them. Raises NotHandedOver: nothing is known of any."""

@@ -339,6 +339,14 @@ async def test_a_store_that_answers_and_does_not_take_the_mail_gets_it_rarely(
         assert box.count == 2
 
 
+async def test_a_store_that_was_asked_holds_nothing_more_than_before(world: World) -> None:
+    async with world.parts() as around:
+        around.rim.outlet._doubtful = True
+        await around.rim.outlet.ask()
+        assert not around.rim.outlet._doubtful
+    assert [path for path in (world.folder / "objects").rglob("*") if path.is_file()] == []
+
+
 async def test_when_one_account_finds_the_store_away_no_other_fetches(world: World, log_in: Connect) -> None:
     box = Downloads({1: LARGE})
     (world.folder / "objects").write_text("no folder")
