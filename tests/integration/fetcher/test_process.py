@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import urllib.request
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,8 +17,8 @@ RUN = "import sys; from services.fetcher.app import run; sys.exit(run())"
 
 
 @asynccontextmanager
-async def running(world: World, **settings: str) -> AsyncIterator[tuple[Process, str]]:
-    """The process and the address of its probes; killed on leaving if it still runs."""
+async def running(world: World, *, heard: bool = True, **settings: str) -> AsyncIterator[tuple[Process, str]]:
+    """The process and the address of its probes; killed on leaving if it still runs. `heard`: what it says is read."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         http = f"127.0.0.1:{free.getsockname()[1]}"
     environment = {
@@ -34,7 +34,8 @@ async def running(world: World, **settings: str) -> AsyncIterator[tuple[Process,
         "CARTEIRO_CA_FILE": str(world.at.ca_file),
         **settings,
     }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", RUN, env=environment, stdout=PIPE, stderr=PIPE)
+    said = PIPE if heard else DEVNULL
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", RUN, env=environment, stdout=said, stderr=said)
     try:
         yield process, f"http://{http}"
     finally:
