@@ -113,6 +113,29 @@ def status(as_json: bool) -> None:
     _finish(lambda: show(as_json=as_json))
 
 
+@carteiro.command()
+@click.option("--since", default="1d", show_default=True, help="2d, 12h, or a date: records that came since then.")
+@_json_option
+def audit(since: str, as_json: bool) -> None:
+    """Compare every offset that was passed with the outcome that was recorded for it. Status 1 when one has none."""
+    from ops.audit import audit as compare  # noqa: PLC0415
+
+    _finish(lambda: compare(since, as_json=as_json))
+
+
+@carteiro.command()
+@click.argument("what", metavar="ID|NUMBER|MESSAGE-ID")
+@_json_option
+def trace(what: str, as_json: bool) -> None:
+    """Where a mail is now, and every step it took. ID: a transport key, or the id of an event.
+
+    Status 1 when nothing is known of it.
+    """
+    from ops.tracing import trace as follow  # noqa: PLC0415
+
+    _finish(lambda: follow(what, as_json=as_json))
+
+
 @carteiro.group()
 def account() -> None:
     """The mail accounts."""

@@ -47,7 +47,8 @@ def reason_of(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Type, SQLSTATE, column or field. Never the message: libraries put values into theirs."""
+    """Type, SQLSTATE, column or field, and of our own exceptions what they say. Never a library's message: it may hold
+    values."""
     parts = [type(error).__name__]
     for name in ("sqlstate", "column_name", "constraint_name"):
         value = getattr(error, name, None)
@@ -55,6 +56,8 @@ def describe(error: BaseException) -> str:
             parts.append(f"{name}={value}")
     if isinstance(error, Permanent) and error.detail:
         parts.append(error.detail)
+    if isinstance(error, Transient) and str(error):
+        parts.append(str(error))
     return " ".join(parts)
 
 

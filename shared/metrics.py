@@ -121,6 +121,11 @@ gap_noticed = Gauge(
     "When it was last noticed that records had gone from the topic before they were read.",
     ["topic", "group"],
 )
+unaccounted = Gauge(
+    "carteiro_consumer_unaccounted_records",
+    "Offsets that were passed, less the outcomes that were recorded for them, since the start; always 0.",
+    ["topic"],
+)
 waiting_since = Gauge(
     "carteiro_consumer_waiting_timestamp_seconds",
     "Since when the partition that waits longest has waited for its next record; 0: none waits.",

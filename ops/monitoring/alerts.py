@@ -148,6 +148,16 @@ ALERTS = (
         "pipeline",
         "Records not read yet",
     ),
+    # for a day, also when the process that noticed it is gone
+    Alert(
+        "CarteiroRecordsUnaccounted",
+        "critical",
+        "",
+        f"max by (namespace, topic) (max_over_time(abs({series(metrics.unaccounted)})[1d:1m])) > 0",
+        "{{ $value }} records of {{ $labels.topic }} were passed without an outcome",
+        "pipeline",
+        "Records not read yet",
+    ),
     # ends by itself a week later: nothing brings the records back, somebody has to know
     Alert(
         "CarteiroRecordsMissing",

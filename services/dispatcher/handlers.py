@@ -17,7 +17,7 @@ from shared.kafka.producer import Outgoing, Producer
 from shared.kafka.record import Record
 from shared.mime.fields import header_fields
 from shared.originals import Originals, Reference, packed
-from shared.topics import DISPATCHED
+from shared.topics import DISPATCHED, RECEIVED
 from shared.wire import cloud_headers, decode_received, encode_dispatched
 
 _HEADER = 1024 * 1024
@@ -58,10 +58,11 @@ class Handler:
                 mails = [_traced(mail, position, spans) for position, mail in enumerate(mails)]
             references, keeping = await self._keep([mail for mail in mails if not mail.raw_ref])
             try:
-                await self._decide_and_send(records, mails, _references(mails, references), setting, keeping)
+                sent = await self._decide_and_send(records, mails, _references(mails, references), setting, keeping)
             finally:
                 keeping.cancel()
         self._kept = ([], [])
+        metrics.unaccounted.labels(RECEIVED).dec(sent)
         metrics.stage_duration.labels("dispatch").observe(monotonic() - began)
 
     async def _keep(self, mails: Sequence[ReceivedMail]) -> tuple[list[Reference], asyncio.Task[None]]:
@@ -88,9 +89,10 @@ class Handler:
         references: Sequence[str],
         setting: Setting,
         keeping: asyncio.Task[None],
-    ) -> None:
+    ) -> int:
+        """How many decisions the broker has confirmed."""
         ready: list[Outgoing] = []
-        size = 0
+        size = sent = 0
         turn = monotonic()
         for record, mail, reference in zip(records, mails, references, strict=True):
             if monotonic() - turn > _HELD_SECONDS:
@@ -102,9 +104,11 @@ class Handler:
             if size > _SENT_AT_ONCE:
                 await keeping
                 await self._producer.send_all(ready)
+                sent += len(ready)
                 ready, size = [], 0
         await keeping
         await self._producer.send_all(ready)
+        return sent + len(ready)
 
     async def _decided(self, mail: ReceivedMail, reference: str, setting: Setting) -> bytes:
         if mail.raw_ref:

@@ -69,12 +69,13 @@ class Handler:
 
     async def __call__(self, records: Sequence[Record]) -> None:
         began = monotonic()
-        facts, replies, skipped = _decoded(records)
+        facts, replies, told, skipped = _decoded(records)
         desk = await self._desk_for(facts)
         with tracing.batch("compose", (record.header("traceparent") for record in records)) as spans:
             traceparents = _traced(records, {**facts, **replies}, spans)
             rows, verdicts, bounced = await self._written(records, facts, replies, desk, traceparents)
         self.doors.wake()
+        metrics.unaccounted.labels(EVENTS).dec(told + skipped.total())
         _count(rows, verdicts, skipped, desk.desk)
         metrics.bounces.inc(bounced)
         metrics.stage_duration.labels("render").observe(monotonic() - began)
@@ -216,11 +217,14 @@ def origin_of(record: Record) -> str:
     return (record.key or b"").decode("ascii", "replace")
 
 
-def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], dict[str, AgentReplied], Counter[str]]:
-    """Facts by event id, agents' answers by event id, and how many of which type are not for us. Raises Permanent for
-    what is no event."""
+def _decoded(
+    records: Sequence[Record],
+) -> tuple[dict[str, ArticleFact], dict[str, AgentReplied], int, Counter[str]]:
+    """Facts by event id, agents' answers by event id, how many records told them (some come twice), and how many of
+    which type are not for us. Raises Permanent for what is no event."""
     facts: dict[str, ArticleFact] = {}
     replies: dict[str, AgentReplied] = {}
+    told = 0
     skipped: Counter[str] = Counter()
     for record in records:
         event_id = record.header("ce_id").decode("utf-8", "replace")
@@ -240,10 +244,12 @@ def _decoded(records: Sequence[Record]) -> tuple[dict[str, ArticleFact], dict[st
         elif not fact.ticket_id.isdecimal():
             raise Permanent("decode", "$.ticket_id")
         elif isinstance(fact, AgentReplied):
+            told += 1
             replies.setdefault(event_id, fact)
         else:
+            told += 1
             facts.setdefault(event_id, fact)  # the first: a repeat is of a later moment, and others may have read it
-    return facts, replies, skipped
+    return facts, replies, told, skipped
 
 
 def _field(error: msgspec.MsgspecError) -> str:

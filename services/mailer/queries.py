@@ -62,6 +62,36 @@ async def gaps(connection: Connection) -> list[Row]:
     return [dict(record) for record in await connection.fetch(_GAPS)]
 
 
+_OF_EVENTS = """
+SELECT id::text AS delivery_id, event_id, ticket_number, kind, rule, recipient, state, reason, smtp_class, smtp_code,
+       attempts, message_id, created_at, nullif(due_at, 'infinity') AS due_at, sent_at, failed_at
+FROM mailer.outbound WHERE event_id = ANY ($1::text[]) ORDER BY id
+"""
+
+
+async def deliveries_of(connection: Connection, event_ids: Sequence[str]) -> list[Row]:
+    """The mails that events led to, sent or not, and why not."""
+    return [dict(record) for record in await connection.fetch(_OF_EVENTS, list(event_ids))]
+
+
+async def tickets_of(connection: Connection, *, message_id: str = "", event_id: str = "") -> list[str]:
+    """Numbers of the tickets that a mail of ours, or an event, is about; every mail is looked through."""
+    found = "SELECT DISTINCT ticket_number FROM mailer.outbound WHERE message_id = $1 OR event_id = $2"
+    return [row["ticket_number"] for row in await connection.fetch(found, message_id or None, event_id or None)]
+
+
+async def next_offsets(connection: Connection, topic: str) -> dict[int, int]:
+    """Partition -> the offset that is read next."""
+    found = "SELECT partition, next_offset FROM mailer.offsets WHERE topic = $1"
+    return {row["partition"]: row["next_offset"] for row in await connection.fetch(found, topic)}
+
+
+async def claimed(connection: Connection, event_ids: Sequence[str]) -> dict[str, datetime]:
+    """Event id -> when it was claimed, of those whose mails are written."""
+    found = "SELECT event_id, claimed_at FROM mailer.inbox WHERE event_id = ANY ($1::text[])"
+    return {row["event_id"]: row["claimed_at"] for row in await connection.fetch(found, list(event_ids))}
+
+
 _FAILED = """
 SELECT account, kind, smtp_class AS cause, smtp_code AS code, count(*) AS mails, min(failed_at) AS oldest
 FROM mailer.outbound WHERE state = 'failed' AND failed_at > now() - interval '1 day'

@@ -33,7 +33,7 @@ def mail_of(position: int, event: MailDispatched) -> Mail:
     """Raises ValueError where a key is not hexadecimal."""
     named = dict.fromkeys([*event.references, *event.in_reply_to])
     transport_key, raw_sha256 = bytes.fromhex(event.transport_key), bytes.fromhex(event.raw_sha256)
-    event_id = hashlib.sha256(transport_key + raw_sha256).hexdigest()[:32]
+    event_id = event_id_of(transport_key, raw_sha256)
     return Mail(
         position,
         event,
@@ -46,6 +46,11 @@ def mail_of(position: int, event: MailDispatched) -> Mail:
         event_id,
         key_of("ticket", event_id),
     )
+
+
+def event_id_of(transport_key: bytes, raw_sha256: bytes) -> str:
+    """Of the fact that a mail raises."""
+    return hashlib.sha256(transport_key + raw_sha256).hexdigest()[:32]
 
 
 def longer_key(event_id: str) -> str:

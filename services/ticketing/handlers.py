@@ -80,6 +80,7 @@ class DeadLetterHandler:
         async with transaction(self.pool) as connection:
             await take_offsets(connection, "ticketing", DEAD_LETTERS, records)
             await dead_letter_store.insert(connection, rows)
+        metrics.unaccounted.labels(DEAD_LETTERS).dec(len(rows))
 
 
 def decoded(position: int, record: Record) -> Mail:
@@ -135,6 +136,7 @@ def _note(spans: tracing.Spans, settled: Settlement) -> None:
 
 def _count(settled: Settlement, spans: tracing.Spans) -> None:
     """After the commit: a batch that comes again counts its mails as duplicates."""
+    metrics.unaccounted.labels(DISPATCHED).dec(len(settled.outcomes))
     words = Counter(word for _, word in settled.outcomes)
     for word, mails in words.items():
         metrics.processed.labels(word).inc(mails)

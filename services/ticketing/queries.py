@@ -7,9 +7,10 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from services.ticketing.batch import Sought
+from services.ticketing.batch import Sought, event_id_of, id_hash
 from shared.postgres import Connection, Pool
 
 Row = dict[str, Any]
@@ -154,6 +155,85 @@ FROM ticketing.dead_letters WHERE state = 'open' GROUP BY 1, 2 ORDER BY 1, 2
 async def open_letters(connection: Connection) -> list[Row]:
     """Dead letters nobody has decided on, by topic and reason."""
     return _rows(await connection.fetch(_OPEN_LETTERS))
+
+
+_SETTLED = """
+SELECT i.transport_key, i.raw_sha256, i.account, i.queue, i.outcome, i.settled_at, i.article_id::text AS article_id,
+       t.number, d.action, d.reason, d.kind, d.folder, d.uid, d.received_at
+FROM ticketing.inbox i
+LEFT JOIN ticketing.tickets t ON t.id = i.ticket_id
+LEFT JOIN ticketing.decisions d USING (transport_key, raw_sha256)
+"""
+# the index of articles first: claims are for ever, and have none by Message-ID
+_CLAIM_OF_MESSAGE = """
+WHERE (i.transport_key, i.raw_sha256) IN (SELECT transport_key, raw_sha256 FROM ticketing.articles
+                                          WHERE message_id_hash = $1)
+"""
+
+
+async def settled(
+    connection: Connection, *, transport_key: bytes = b"", number: str = "", message_id: str = ""
+) -> list[Row]:
+    """The mails of a transport key, a ticket or a Message-ID, with what became of them; the oldest first. Of a mail
+    without an article every claim is looked through."""
+    if transport_key:
+        rows = await connection.fetch(_SETTLED + "WHERE i.transport_key = $1", transport_key)
+    elif number:
+        rows = await connection.fetch(_SETTLED + "WHERE t.number = $1", number)
+    else:
+        wanted = id_hash(message_id)
+        rows = await connection.fetch(_SETTLED + _CLAIM_OF_MESSAGE, wanted)
+        rows = rows or await connection.fetch(_SETTLED + "WHERE i.message_id_hash = $1", wanted)
+    found = _rows(sorted(rows, key=lambda row: row["settled_at"]))
+    return [row | {"event_id": event_id_of(row["transport_key"], row["raw_sha256"])} for row in found]
+
+
+async def unpublished(connection: Connection, event_ids: Sequence[str]) -> dict[str, datetime]:
+    """Event id -> when it was committed, of those that wait in the outbox."""
+    found = "SELECT event_id, created_at FROM ticketing.outbox WHERE event_id = ANY ($1::text[])"
+    return {row["event_id"]: row["created_at"] for row in await connection.fetch(found, list(event_ids))}
+
+
+_LETTERS_OF = """
+SELECT id::text AS id, state, origin_topic AS topic, origin_partition AS partition, origin_offset::text AS "offset",
+       service, reason, received_at, decided_by, decided_at, why
+FROM ticketing.dead_letters
+WHERE origin_id = ANY ($1::text[]) OR raw_sha256 = ANY ($2::bytea[]) OR position($3::bytea IN value) > 0
+   OR EXISTS (SELECT FROM unnest($4::text[]) n WHERE headers @> jsonb_build_array(jsonb_build_array('ce_id', n)))
+ORDER BY received_at
+"""
+
+
+async def letters_of(connection: Connection, ids: Sequence[str], hashes: Sequence[bytes], message_id: str) -> list[Row]:
+    """Dead letters of a mail or its events: by their ids, by the hash of the mail, by the Message-ID in its bytes."""
+    sought = message_id.encode("utf-8", "surrogateescape") or None
+    coded = [base64.b64encode(name.encode()).decode() for name in ids]  # as a letter's headers hold it
+    return _rows(await connection.fetch(_LETTERS_OF, list(ids), list(hashes), sought, coded))
+
+
+async def next_offsets(connection: Connection, topic: str) -> dict[int, int]:
+    """Partition -> the offset that is read next."""
+    found = "SELECT partition, next_offset FROM ticketing.offsets WHERE topic = $1"
+    return {row["partition"]: row["next_offset"] for row in await connection.fetch(found, topic)}
+
+
+async def outcomes(connection: Connection, transport_keys: Sequence[bytes]) -> dict[bytes, str]:
+    """Transport key -> what became of the mail, of those that were settled."""
+    found = "SELECT transport_key, outcome FROM ticketing.inbox WHERE transport_key = ANY ($1::bytea[])"
+    return {row["transport_key"]: row["outcome"] for row in await connection.fetch(found, list(transport_keys))}
+
+
+_SET_ASIDE = """
+SELECT origin_partition AS partition, origin_offset AS "offset" FROM ticketing.dead_letters
+WHERE origin_topic = $1 AND (origin_partition, origin_offset) IN (SELECT * FROM unnest($2::int[], $3::bigint[]))
+"""
+
+
+async def set_aside(connection: Connection, topic: str, places: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of the places (partition, offset) whose record is a dead letter, whatever was decided about it."""
+    partitions, offsets = [partition for partition, _ in places], [offset for _, offset in places]
+    rows = await connection.fetch(_SET_ASIDE, topic, partitions, offsets)
+    return {(row["partition"], row["offset"]) for row in rows}
 
 
 # a mail's decision names its original as long as the mail is kept, whatever became of it

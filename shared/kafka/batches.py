@@ -127,6 +127,7 @@ class Batches:
             except Exception as error:  # noqa: BLE001  # whatever it is: looked at anew after a pause
                 policy.lost(partition, describe(error), self.now(), self.rand())
                 return False
+            self._pass({partition: (lane.next, first)})
             policy.passed(partition, first)
             return True
         policy.lost(partition, f"read {first}", self.now(), self.rand())
@@ -147,9 +148,15 @@ class Batches:
                 metrics.retries.labels(self.topic, self._bucket(tried)).inc()
         else:
             ends = {partition: hand[partition][number - 1].offset + 1 for partition, number in tried.items()}
+            self._pass({partition: (hand[partition][0].offset, end) for partition, end in ends.items()})
             self.policy.handled(tried, ends, {partition: len(left) for partition, left in hand.items()}, self.now())
             for partition, number in tried.items():
                 del hand[partition][:number]
+
+    def _pass(self, spans: Mapping[int, tuple[int, int]]) -> None:
+        """Offsets from the first to the second (without it) are passed; the handlers take off what they have recorded
+        an outcome for (`metrics.unaccounted`)."""
+        metrics.unaccounted.labels(self.topic).inc(sum(end - first for first, end in spans.values()))
 
     def _bucket(self, tried: Mapping[int, int]) -> str:
         faults = max((self.policy.lanes[p].faults for p in tried if p in self.policy.lanes), default=0)

@@ -21,13 +21,21 @@ class ReadFailed(Transient):
 
 
 class Reader:
-    """`ends`: partition -> the offset that its next record will have, when the reader was opened."""
+    """`ends`: partition -> the offset that its next record will have, when the reader was opened; `beginnings`: that
+    of its oldest record."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str, ends: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        topic: str,
+        beginnings: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> None:
         self._consumer = consumer
         self._topic = topic
         self._ends = ends
         self.ends = {tp.partition: end for tp, end in ends.items()}
+        self.beginnings = {tp.partition: beginning for tp, beginning in beginnings.items()}
 
     async def offsets_at(self, moment: datetime) -> dict[int, int]:
         """Partition -> the offset of its first record of `moment` or later, by the broker's time; else its end."""
@@ -94,8 +102,9 @@ async def reading(bootstrap: str, prefix: str, topic: str) -> AsyncIterator[Read
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             await consumer.start()
+            beginnings = await consumer.beginning_offsets(list(consumer.assignment()))
             ends = await consumer.end_offsets(list(consumer.assignment()))
-        yield Reader(consumer, topic, ends)
+        yield Reader(consumer, topic, beginnings, ends)
     except (KafkaError, OSError, TimeoutError) as error:
         raise ReadFailed(f"{topic}: {type(error).__name__}") from error
     finally:

@@ -221,6 +221,22 @@ CASES = [
         {"topic": "mail.received.v1", "group": "g"},
         "Records of mail.received.v1 had gone before g read them",
     ),
+    Case(  # and the process is gone a minute later
+        "CarteiroRecordsUnaccounted",
+        {of("carteiro_consumer_unaccounted_records", topic="mail.received.v1", pod="dispatcher-0"): "0 2 _ _ _"},
+        0,
+        4,
+        {"topic": "mail.received.v1"},
+        "2 records of mail.received.v1 were passed without an outcome",
+    ),
+    Case(
+        "CarteiroRecordsUnaccounted",
+        {of("carteiro_consumer_unaccounted_records", topic="a", pod="b"): "0"},
+        90,
+        None,
+        {},
+        "",
+    ),
     Case(
         "CarteiroOutboxStuck",
         {of(OUTBOX, pod="ticketing-0"): "1", of(OUTBOX, pod="ticketing-1"): "NaN"},

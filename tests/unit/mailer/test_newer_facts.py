@@ -18,8 +18,8 @@ def record(fact: dict[str, object], ce_type: bytes = b"carteiro.ticket-created.v
 
 
 def test_an_unknown_fact_is_skipped_and_counted() -> None:
-    facts, replies, skipped = _decoded([record({}, b"carteiro.ticket-sold.v1")])
-    assert (facts, replies, skipped) == ({}, {}, {"unknown": 1})
+    facts, replies, told, skipped = _decoded([record({}, b"carteiro.ticket-sold.v1")])
+    assert (facts, replies, told, skipped) == ({}, {}, 0, {"unknown": 1})
 
 
 def test_an_unknown_word_waits_for_the_roll_out() -> None:
