@@ -89,7 +89,7 @@ async def audit(since: str, *, as_json: bool) -> int:
 
 
 async def _audited(settings: Settings, connection: Connection, start: datetime) -> tuple[list[Span], list[Missing]]:
-    lags = await group_lags(settings.kafka, settings.prefix)
+    lags = await group_lags(settings.cluster, settings.prefix)
     passed: dict[str, Mapping[int, int]] = {
         RECEIVED: {lag.partition: lag.committed or 0 for lag in lags if lag.group == GROUPS["dispatcher"][0]},
         DISPATCHED: await ticketing.next_offsets(connection, DISPATCHED),
@@ -119,7 +119,7 @@ class _Auditor:
             EVENTS: self._of_events,
             DEAD_LETTERS: self._of_letters,
         }[topic]
-        async with reading(self.settings.kafka, self.settings.prefix, topic) as reader:
+        async with reading(self.settings.cluster, self.settings.prefix, topic) as reader:
             begin = await reader.offsets_at(self.start)
             begin = {partition: max(first, reader.beginnings[partition]) for partition, first in begin.items()}
             spans = {p: Span(topic, p, min(begin[p], passed[p]), passed[p]) for p in sorted(begin) if p in passed}

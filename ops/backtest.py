@@ -74,7 +74,7 @@ async def backtest(since: str, desk: Path, *, as_json: bool) -> int:
         print(error, file=sys.stderr)
         return _WRONG_CONFIGURATION
     tally, originals = Tally(), open_originals(settings.objects)
-    async with reading(settings.kafka, settings.prefix, RECEIVED) as reader:
+    async with reading(settings.cluster, settings.prefix, RECEIVED) as reader:
         async for records in reader.since(await reader.offsets_at(start)):
             await _compare(records, tally, originals, old, new)
     say(shown(tally, start, as_json=as_json))

@@ -46,7 +46,7 @@ async def show_letter(letter_id: int, *, as_json: bool) -> int:
 async def replay(ids: Sequence[int], *, again: bool) -> int:
     """Each in the order given; 1 when one could not be replayed. Raises PostgresUnreachable, SendFailed."""
     settings = Settings()
-    producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-ops")
+    producer = Producer(settings.cluster, settings.prefix, client_id=f"{settings.prefix}carteiro-ops")
     originals = open_originals(settings.objects)
     try:
         async with connected(settings) as connection:

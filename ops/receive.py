@@ -54,7 +54,7 @@ def _no_mail(raw: bytes, limit: int) -> str:
 
 
 async def _hand_over(settings: Settings, account: str, raw: bytes) -> None:
-    producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-receive")
+    producer = Producer(settings.cluster, settings.prefix, client_id=f"{settings.prefix}carteiro-receive")
     digest = hashlib.sha256(raw).hexdigest()
     mail = ReceivedMail(
         account=account,
@@ -69,6 +69,6 @@ async def _hand_over(settings: Settings, account: str, raw: bytes) -> None:
     )
     try:
         async with asyncio.timeout(_AT_MOST):
-            await Outlet(producer, open_originals(settings.objects), settings.kafka).hand_over([mail])
+            await Outlet(producer, open_originals(settings.objects), settings.cluster).hand_over([mail])
     finally:
         await producer.close()

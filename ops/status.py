@@ -77,9 +77,9 @@ async def look(settings: Settings) -> tuple[Facts, list[Exception]]:
 
 
 async def _kafka(settings: Settings) -> tuple[Sequence[GroupState], Sequence[Difference], Sequence[str]]:
-    groups = await group_states(settings.kafka, settings.prefix)
-    wrong = await differences(settings.kafka, settings.prefix, settings.kafka_replicas, list(BY_NAME))
-    others = set(await prefixes(settings.kafka)) - {settings.prefix} if wrong else set()
+    groups = await group_states(settings.cluster, settings.prefix)
+    wrong = await differences(settings.cluster, settings.prefix, settings.kafka_replicas, list(BY_NAME))
+    others = set(await prefixes(settings.cluster)) - {settings.prefix} if wrong else set()
     return groups, wrong, sorted(others)
 
 

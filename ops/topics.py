@@ -10,7 +10,7 @@ from shared.topics import TOPICS
 async def apply() -> int:
     """Raises KafkaUnreachable, or RuntimeError with the broker's word."""
     settings = Settings()
-    done = await apply_topics(settings.kafka, settings.prefix, settings.kafka_replicas)
+    done = await apply_topics(settings.cluster, settings.prefix, settings.kafka_replicas)
     for sentence in done or ["the topics are as declared"]:
         print(sentence)
     return 0
@@ -20,7 +20,7 @@ async def show(*, as_json: bool) -> int:
     """1 when the broker differs."""
     settings = Settings()
     names = [topic.name for topic in TOPICS]
-    wrong = await differences(settings.kafka, settings.prefix, settings.kafka_replicas, names)
+    wrong = await differences(settings.cluster, settings.prefix, settings.kafka_replicas, names)
     for topic in TOPICS:
         own = [item for item in wrong if item.topic == settings.prefix + topic.name]
         if as_json:

@@ -134,7 +134,7 @@ async def _unsettled(settings: Settings, connection: Connection, wanted: Sought)
     unread = {
         RECEIVED: {
             lag.partition: lag.committed or 0
-            for lag in await group_lags(settings.kafka, settings.prefix)
+            for lag in await group_lags(settings.cluster, settings.prefix)
             if lag.group == GROUPS["dispatcher"][0]
         },
         DISPATCHED: await ticketing.next_offsets(connection, DISPATCHED),
@@ -177,7 +177,7 @@ async def _records_of(settings: Settings, claim: Mapping[str, Any]) -> dict[str,
 
 
 async def _around(settings: Settings, topic: str, start: datetime, matches: Callable[[Record], bool]) -> Record | None:
-    async with reading(settings.kafka, settings.prefix, topic) as reader:
+    async with reading(settings.cluster, settings.prefix, topic) as reader:
         starts = await reader.offsets_at(start)
     found = await _found(settings, topic, starts, matches, _MOST_AROUND)
     return found[0] if found else None
@@ -188,7 +188,7 @@ async def _found(
 ) -> list[Record]:
     """Those of the first `most` records behind `starts` that match; stops at the first one."""
     read = 0
-    async with reading(settings.kafka, settings.prefix, topic) as reader:
+    async with reading(settings.cluster, settings.prefix, topic) as reader:
         async for records in reader.since(starts):
             if matching := [record for record in records if matches(record)]:
                 return matching

@@ -12,8 +12,9 @@ from typing import Any
 
 from shared.clock import rfc3339
 
-_NOISY = {
-    "aiokafka": logging.CRITICAL,  # an outage would log dozens of lines a second; our own code says it once
+NOISY = {
+    # an outage would log dozens of lines a second, and our own code says it once; at DEBUG it prints passwords
+    "aiokafka": logging.CRITICAL,
     "faststream": logging.ERROR,  # it warns at every start that topics are not made by it
     "aioimaplib": logging.WARNING,  # at DEBUG it prints credentials
     "mail.log": logging.WARNING,
@@ -49,5 +50,5 @@ def configure(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name, lowest in _NOISY.items():
+    for name, lowest in NOISY.items():
         logging.getLogger(name).setLevel(lowest)

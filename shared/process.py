@@ -110,7 +110,7 @@ class Process:
         deadline = monotonic() + settings.start_seconds
         while True:
             try:
-                wrong = await differences(settings.kafka, settings.prefix, settings.kafka_replicas, topics)
+                wrong = await differences(settings.cluster, settings.prefix, settings.kafka_replicas, topics)
             except KafkaUnreachable:
                 if monotonic() >= deadline or self.stop.is_set():
                     raise
@@ -123,7 +123,7 @@ class Process:
             await asyncio.sleep(0.5)
 
         async def answers() -> None:
-            await ping(settings.kafka)
+            await ping(settings.cluster)
 
         self.health.ready["kafka"] = answers
 

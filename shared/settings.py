@@ -1,7 +1,7 @@
 """Process settings: the environment and secret files, nothing else. What an administrator configures is the desk.
 
-Flat names with the prefix CARTEIRO_. A secret (`postgres`) is read from a file of its name in CARTEIRO_SECRETS
-when the environment does not carry it.
+Flat names with the prefix CARTEIRO_. A secret (`postgres`, `kafka_password`) is read from a file of its name in
+CARTEIRO_SECRETS when the environment does not carry it.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared.kafka.connection import Cluster, trusting
+
+SECRETS = ("postgres", "kafka_password")
 STORES = ("s3", "gs", "az")
 _BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+)(:\d{1,5})?")
 
@@ -28,6 +31,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CARTEIRO_", frozen=True, extra="ignore")
 
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port, separated by commas.")
+    kafka_user: str = Field("", description="Name of the log-in at Kafka (SASL).")
+    kafka_password: SecretStr = Field(SecretStr(""), description="Its password: a secret.")
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="CA bundle that the brokers' certificates are verified with; empty = the system's."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; SASL needs user and password."
+    )
     kafka_replicas: int = Field(3, description="Replicas of each topic; 1 on a single-node broker.", ge=1)
     postgres: SecretStr = Field(
         SecretStr("postgresql://127.0.0.1:5432/carteiro"),
@@ -53,6 +67,23 @@ class Settings(BaseSettings):
     def _brokers(cls, value: str) -> str:
         if not all(_BROKER.fullmatch(broker.strip()) for broker in value.split(",")):
             raise ValueError("expected host:port, several with commas between them")
+        return value
+
+    @field_validator("kafka_ca_file")
+    @classmethod
+    def _authorities(cls, value: Path | None) -> Path | None:
+        try:
+            trusting(value)
+        except OSError as error:
+            raise ValueError(f"expected a file of certificates (PEM), found {error.strerror or 'none'}") from error
+        return value
+
+    @field_validator("kafka_security_protocol")  # behind those it asks for
+    @classmethod
+    def _log_in(cls, value: str, info: ValidationInfo) -> str:
+        password: SecretStr | None = info.data.get("kafka_password")
+        if value.startswith("SASL_") and not (info.data.get("kafka_user") and password and password.get_secret_value()):
+            raise ValueError(f"{value} needs CARTEIRO_KAFKA_USER and the secret kafka_password")
         return value
 
     @field_validator("postgres")
@@ -83,7 +114,18 @@ class Settings(BaseSettings):
         folder = os.environ.get("CARTEIRO_SECRETS", "/run/secrets/carteiro")  # noqa: TID251  # names the folder itself
         if not Path(folder).is_dir():
             return init_settings, env_settings
-        return init_settings, env_settings, _PostgresSecret(settings_cls, folder, env_prefix="")
+        return init_settings, env_settings, _Secrets(settings_cls, folder, env_prefix="")
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(
+            self.kafka,
+            self.kafka_security_protocol,
+            self.kafka_ca_file,
+            self.kafka_sasl_mechanism,
+            self.kafka_user,
+            self.kafka_password.get_secret_value(),
+        )
 
     @property
     def dsn(self) -> str:
@@ -98,8 +140,8 @@ def complaints(error: ValidationError) -> str:
     )
 
 
-class _PostgresSecret(SecretsSettingsSource):
-    """Only `postgres` is a secret: a file named like another setting must not change that setting."""
+class _Secrets(SecretsSettingsSource):
+    """Only these are secrets: a file named like another setting must not change that setting."""
 
     def __call__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__call__().items() if name == "postgres"}
+        return {name: value for name, value in super().__call__().items() if name in SECRETS}

@@ -22,7 +22,7 @@ async def serve(process: Process) -> None:
     keys = _keys(process)
     originals = _originals(settings.objects)
     await process.kafka(RECEIVED, DISPATCHED, DEAD_LETTERS)
-    producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-{_NAME}")
+    producer = Producer(settings.cluster, settings.prefix, client_id=f"{settings.prefix}carteiro-{_NAME}")
     worker = Worker()
     handler = Handler(desk, keys, originals, producer, worker)
     sink = dead_letter_sink(producer, _NAME)

@@ -40,14 +40,14 @@ async def serve(proc: Process) -> None:
     pool = await proc.database("fetcher")
     await proc.kafka(RECEIVED, DEAD_LETTERS)
     store = Store(pool)
-    producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-fetcher")
-    outlet = Outlet(producer, originals, settings.kafka)
+    producer = Producer(settings.cluster, settings.prefix, client_id=f"{settings.prefix}carteiro-fetcher")
+    outlet = Outlet(producer, originals, settings.cluster)
     rim = Rim(store, outlet, ByteBudget())
     credentials = Credentials(settings.secrets, PostgresVault(pool, "fetcher"), oauth_trust)
     around = Surroundings(rim, trust, credentials, desk.current.desk.zone)
     accounts = Accounts(around, Leases(store, holder_name(settings)), desk)
     proc.health.alive["fetcher leases"] = lambda: accounts.last_progress
-    brake = asyncio.create_task(keep_watch(outlet, settings.kafka, settings.prefix), name="brake")
+    brake = asyncio.create_task(keep_watch(outlet, settings.cluster, settings.prefix), name="brake")
     try:
         await accounts.run(proc.stop)
     finally:

@@ -14,6 +14,7 @@ from services.fetcher.outlet import Outlet
 from shared import metrics
 from shared.clock import now
 from shared.kafka.admin import KafkaUnreachable
+from shared.kafka.connection import Kafka
 from shared.kafka.groups import GroupState, group_states
 from shared.logs import fields
 from shared.topics import BY_NAME
@@ -39,7 +40,7 @@ def reason(states: Sequence[GroupState], moment: datetime) -> str:
     return ""
 
 
-async def keep_watch(outlet: Outlet, kafka: str, prefix: str, every: float = _LOOKED_EVERY) -> None:
+async def keep_watch(outlet: Outlet, kafka: Kafka, prefix: str, every: float = _LOOKED_EVERY) -> None:
     """Until cancelled. While the broker does not answer the brake stays as it is: nothing is taken then anyway."""
     while True:
         try:

@@ -12,6 +12,7 @@ from shared.clock import monotonic
 from shared.events import INLINE_LIMIT, DeadLetter, ReceivedMail
 from shared.failures import Transient
 from shared.kafka.admin import KafkaUnreachable, ping
+from shared.kafka.connection import Kafka
 from shared.kafka.dead_letters import send_dead_letter
 from shared.kafka.producer import Outgoing, Producer
 from shared.mime.conversation import conversation_key
@@ -34,8 +35,7 @@ class Away(Transient):
 class Outlet:
     """One for the process; any call may come from several accounts at once."""
 
-    def __init__(self, producer: Producer, originals: Originals, kafka: str) -> None:
-        """`kafka`: bootstrap servers."""
+    def __init__(self, producer: Producer, originals: Originals, kafka: Kafka) -> None:
         self._producer = producer
         self._originals = originals
         self._kafka = kafka

@@ -33,7 +33,7 @@ async def serve(process: Process) -> None:
 
     sending = Sending(store, desk, settings, notices=Notices(store, desk, sign))
     handler = Handler(store, desk, sign, sending)
-    producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-mailer")
+    producer = Producer(settings.cluster, settings.prefix, client_id=f"{settings.prefix}carteiro-mailer")
     consumer = Consumer(
         "mailer",
         settings,

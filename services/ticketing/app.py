@@ -40,8 +40,8 @@ async def serve(process: Process) -> None:
     desk = process.desk()
     pool = await process.database("ticketing")
     settings = process.settings
-    producer = Producer(settings.kafka, settings.prefix, client_id=f"{settings.prefix}carteiro-ticketing")
-    recall = Recall(settings.kafka, settings.prefix, lambda: desk.current.desk.ticket)
+    producer = Producer(settings.cluster, settings.prefix, client_id=f"{settings.prefix}carteiro-ticketing")
+    recall = Recall(settings.cluster, settings.prefix, lambda: desk.current.desk.ticket)
     relay = Relay(settings.dsn, settings.prefix + (settings.instance or uuid.uuid4().hex), producer, recall)
     process.health.alive["outbox relay"] = lambda: relay.last_progress
     service = _Service(process, pool, producer)
@@ -108,7 +108,7 @@ class _Service:
     async def _check_topics(self) -> None:
         settings = self.process.settings
         topics = (DISPATCHED, EVENTS, DEAD_LETTERS)
-        wrong = await differences(settings.kafka, settings.prefix, settings.kafka_replicas, topics)
+        wrong = await differences(settings.cluster, settings.prefix, settings.kafka_replicas, topics)
         if wrong:
             raise _TopicsDiffer("; ".join(map(str, wrong)))
 

@@ -19,6 +19,7 @@ from services.ticketing.relay_store import Lead
 from services.ticketing.ticket_numbers import counted
 from shared.desk.model import Ticket
 from shared.events import AgentReplied, ArticleFact, MailRefused, NoteAdded, TicketCreated, TicketSplit, UnknownFact
+from shared.kafka.connection import Kafka
 from shared.kafka.reader import reading
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 class Recall:
     """`settings`: how the desk in use makes numbers."""
 
-    kafka: str
+    kafka: Kafka
     prefix: str
     settings: Callable[[], Ticket]
 

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from shared.kafka.connection import Cluster, Kafka, options
 from shared.topics import BY_NAME, GROUPS, RECEIVED, TOPICS, Topic
 
 _UNREACHABLE = (KafkaError, OSError, TimeoutError)
@@ -51,39 +52,40 @@ class Lag:
 
 
 @asynccontextmanager
-async def admin(bootstrap: str, seconds: float = 10.0) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin(kafka: Kafka, seconds: float = 10.0) -> AsyncIterator[AIOKafkaAdminClient]:
     """Raises KafkaUnreachable."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(seconds * 1000))
+    client = AIOKafkaAdminClient(**options(kafka), request_timeout_ms=int(seconds * 1000))
     try:
         async with asyncio.timeout(seconds):
             await client.start()
     except _UNREACHABLE as error:
         await client.close()
-        raise KafkaUnreachable(f"Kafka at {bootstrap} cannot be reached ({type(error).__name__})") from error
+        refused = " or refuses the log-in" if isinstance(kafka, Cluster) and kafka.logs_in else ""
+        raise KafkaUnreachable(f"Kafka at {kafka} cannot be reached{refused} ({type(error).__name__})") from error
     try:
         yield client
     finally:
         await client.close()
 
 
-async def ping(bootstrap: str, seconds: float = 2.0) -> None:
+async def ping(kafka: Kafka, seconds: float = 2.0) -> None:
     """Raises KafkaUnreachable."""
-    async with admin(bootstrap, seconds) as client:
+    async with admin(kafka, seconds) as client:
         try:
             async with asyncio.timeout(seconds):
                 await client.describe_cluster()
         except _UNREACHABLE as error:
-            raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+            raise KafkaUnreachable(f"Kafka at {kafka} does not answer ({type(error).__name__})") from error
 
 
-async def apply_topics(bootstrap: str, prefix: str, replicas: int) -> list[str]:
+async def apply_topics(kafka: Kafka, prefix: str, replicas: int) -> list[str]:
     """Creates what is missing, adds partitions, corrects settings; returns a sentence per change.
 
     Settings are read, merged and written whole: `alter_configs` puts every setting it does not name back to its
     default. Raises KafkaUnreachable, or RuntimeError with the broker's word.
     """
     done: list[str] = []
-    async with admin(bootstrap) as client:
+    async with admin(kafka) as client:
         found = await _described(client, [prefix + topic.name for topic in TOPICS])
         missing = [topic for topic in TOPICS if prefix + topic.name not in found]
         if missing:
@@ -119,9 +121,9 @@ async def _correct(
     return done
 
 
-async def differences(bootstrap: str, prefix: str, replicas: int, names: Sequence[str]) -> list[Difference]:
+async def differences(kafka: Kafka, prefix: str, replicas: int, names: Sequence[str]) -> list[Difference]:
     """How the topics differ from their declaration; more partitions than declared are fine. Raises KafkaUnreachable."""
-    async with admin(bootstrap) as client:
+    async with admin(kafka) as client:
         try:
             found = await _described(client, [prefix + name for name in names])
             return [
@@ -132,7 +134,7 @@ async def differences(bootstrap: str, prefix: str, replicas: int, names: Sequenc
                 )
             ]
         except _UNREACHABLE as error:
-            raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+            raise KafkaUnreachable(f"Kafka at {kafka} does not answer ({type(error).__name__})") from error
 
 
 async def _differing(
@@ -155,21 +157,21 @@ async def _differing(
     ]
 
 
-async def prefixes(bootstrap: str) -> list[str]:
+async def prefixes(kafka: Kafka) -> list[str]:
     """The prefixes under which this broker has topics of Carteiro. Raises KafkaUnreachable."""
-    async with admin(bootstrap) as client:
+    async with admin(kafka) as client:
         try:
             names = [str(topic["topic"]) for topic in await client.describe_topics()]
         except _UNREACHABLE as error:
-            raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+            raise KafkaUnreachable(f"Kafka at {kafka} does not answer ({type(error).__name__})") from error
     return sorted(name.removesuffix(RECEIVED) for name in names if name.endswith(RECEIVED))
 
 
-async def group_lags(bootstrap: str, prefix: str) -> list[Lag]:
+async def group_lags(kafka: Kafka, prefix: str) -> list[Lag]:
     """Lag of every subscriber's group, per partition. Raises KafkaUnreachable."""
     lags: list[Lag] = []
-    async with admin(bootstrap) as client:
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    async with admin(kafka) as client:
+        consumer = AIOKafkaConsumer(**options(kafka))
         try:
             await consumer.start()
             found = await _described(client, [prefix + topic.name for topic in TOPICS])
@@ -183,7 +185,7 @@ async def group_lags(bootstrap: str, prefix: str) -> list[Lag]:
                     offset = committed[tp].offset if tp in committed else -1
                     lags.append(Lag(group, topic, tp.partition, None if offset < 0 else offset, ends[tp]))
         except _UNREACHABLE as error:
-            raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+            raise KafkaUnreachable(f"Kafka at {kafka} does not answer ({type(error).__name__})") from error
         finally:
             await consumer.stop()
     return lags

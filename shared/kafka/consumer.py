@@ -17,11 +17,13 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 from faststream.message import AckStatus
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared import metrics
 from shared.clock import monotonic, now
 from shared.failures import describe
 from shared.kafka.batches import RETRY_BUCKETS, Batches, Handle, SetAside
+from shared.kafka.connection import Cluster
 from shared.kafka.offsets import Extent, Offsets, place, say_gaps
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -76,7 +78,8 @@ class Consumer:
             touch=self._progress,
         )
         self.broker = KafkaBroker(
-            self.settings.kafka,
+            self.settings.cluster.bootstrap,
+            security=_security(self.settings.cluster),
             client_id=f"{prefix}carteiro-{self.name}",
             consumer_only=True,
             allow_auto_create_topics=False,
@@ -303,6 +306,21 @@ class Consumer:
             return fetched
 
         consumer.getmany = watched  # type: ignore[method-assign]  # see the docstring
+
+
+def _security(cluster: Cluster) -> BaseSecurity | None:
+    """As FastStream asks for it; None: neither TLS nor a log-in."""
+    if cluster.logs_in:
+        made = _MECHANISMS[cluster.mechanism]
+        return made(cluster.user, cluster.password, ssl_context=cluster.tls, use_ssl=cluster.tls is not None)
+    return BaseSecurity(ssl_context=cluster.tls, use_ssl=True) if cluster.tls else None
+
+
+_MECHANISMS: Mapping[str, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
+    "PLAIN": SASLPlaintext,
+    "SCRAM-SHA-256": SASLScram256,
+    "SCRAM-SHA-512": SASLScram512,
+}
 
 
 @dataclass(frozen=True)

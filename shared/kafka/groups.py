@@ -11,6 +11,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from shared.clock import monotonic
 from shared.kafka.admin import KafkaUnreachable, Lag, admin, group_lags
+from shared.kafka.connection import Kafka, options
 
 _LOOK_SECONDS = 5.0
 
@@ -30,49 +31,49 @@ class GroupState:
     members: int
 
 
-async def group_states(bootstrap: str, prefix: str) -> list[GroupState]:
+async def group_states(kafka: Kafka, prefix: str) -> list[GroupState]:
     """Every subscriber's group whose topic exists. Raises KafkaUnreachable."""
-    lags = await _lags(bootstrap, prefix)
+    lags = await _lags(kafka, prefix)
     by_group: dict[tuple[str, str], list[Lag]] = defaultdict(list)
     for lag in lags:
         by_group[lag.group, lag.topic].append(lag)
     try:
-        members = await _members(bootstrap, [prefix + group for group, _ in by_group])
-        oldest = await _oldest(bootstrap, prefix, [lag for lag in lags if lag.records])
+        members = await _members(kafka, [prefix + group for group, _ in by_group])
+        oldest = await _oldest(kafka, prefix, [lag for lag in lags if lag.records])
     except (KafkaError, OSError, TimeoutError) as error:
-        raise KafkaUnreachable(f"Kafka at {bootstrap} does not answer ({type(error).__name__})") from error
+        raise KafkaUnreachable(f"Kafka at {kafka} does not answer ({type(error).__name__})") from error
     return [
         GroupState(group, topic, sum(lag.records for lag in own), oldest.get(group), members.get(prefix + group, 0))
         for (group, topic), own in by_group.items()
     ]
 
 
-async def _lags(bootstrap: str, prefix: str) -> list[Lag]:
+async def _lags(kafka: Kafka, prefix: str) -> list[Lag]:
     """A broker that never had a group makes the topic of their offsets when it is asked first."""
     deadline = monotonic() + _LOOK_SECONDS
     while True:
         try:
-            return await group_lags(bootstrap, prefix)
+            return await group_lags(kafka, prefix)
         except KafkaUnreachable as error:
             if not isinstance(error.__cause__, GroupCoordinatorNotAvailableError) or monotonic() > deadline:
                 raise
             await asyncio.sleep(0.2)
 
 
-async def _members(bootstrap: str, groups: Sequence[str]) -> dict[str, int]:
-    async with admin(bootstrap) as client:
+async def _members(kafka: Kafka, groups: Sequence[str]) -> dict[str, int]:
+    async with admin(kafka) as client:
         # one a request: aiokafka misreads an answer about several (a field of each group taken for the answer's)
         answers = [await client.describe_consumer_groups([group]) for group in groups]
     # error, group, state, protocol type, protocol, members
     return {entry[1]: len(entry[5]) for (answer,) in answers for entry in answer.groups}
 
 
-async def _oldest(bootstrap: str, prefix: str, lags: Sequence[Lag]) -> dict[str, datetime]:
+async def _oldest(kafka: Kafka, prefix: str, lags: Sequence[Lag]) -> dict[str, datetime]:
     """Group -> time of its oldest unread record: one record of each partition that lags is read, by nobody's group."""
     if not lags:
         return {}
     wanted = {TopicPartition(prefix + lag.topic, lag.partition): lag for lag in lags}
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**options(kafka), auto_offset_reset="earliest")
     found: dict[str, int] = {}
     deadline = monotonic() + _LOOK_SECONDS
     try:

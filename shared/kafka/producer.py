@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from shared.events import Headers
 from shared.failures import Transient
+from shared.kafka.connection import Kafka, options
 from shared.logs import fields
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ class Producer:
     """Owned by one process. Concurrent `send_all` calls share the connection; a failed one makes all of them fail,
     because an idempotent producer is of no use after a gap in its sequence."""
 
-    def __init__(self, bootstrap: str, prefix: str, *, client_id: str, send_seconds: float = SEND_SECONDS) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Kafka, prefix: str, *, client_id: str, send_seconds: float = SEND_SECONDS) -> None:
+        self._kafka = kafka
         self._prefix = prefix
         self._client_id = client_id
         self._send_seconds = send_seconds
@@ -91,7 +92,7 @@ class Producer:
         async with self._building:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap,
+                    **options(self._kafka),
                     client_id=self._client_id,
                     enable_idempotence=True,
                     compression_type="zstd",

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from shared.clock import monotonic
 from shared.failures import Transient
+from shared.kafka.connection import Kafka, options
 from shared.kafka.record import Record
 
 _ANSWER_SECONDS = 10.0
@@ -89,11 +90,11 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(bootstrap: str, prefix: str, topic: str) -> AsyncIterator[Reader]:
+async def reading(kafka: Kafka, prefix: str, topic: str) -> AsyncIterator[Reader]:
     """Raises ReadFailed, within as well."""
     consumer = AIOKafkaConsumer(
         prefix + topic,
-        bootstrap_servers=bootstrap,
+        **options(kafka),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

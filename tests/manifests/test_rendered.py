@@ -218,3 +218,22 @@ def test_a_mistake_is_found(change: Callable[[list[Object]], object], complaint:
     objects = copy.deepcopy(list(render(K8S / "overlays" / "prod")))
     change(objects)
     assert [line for line in breaches(objects) if complaint in line], breaches(objects)
+
+
+def test_each_service_logs_in_to_kafka_as_itself() -> None:
+    """By index: a volume more in the base would give the password to another one."""
+    for item in render(K8S / "tests" / "kafka-auth"):
+        if item["kind"] not in {"Deployment", "StatefulSet"}:
+            continue
+        name, pod = item["metadata"]["name"], item["spec"]["template"]["spec"]
+        told = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        assert told["CARTEIRO_KAFKA_USER"] == f"carteiro-{name}"
+        (volume,) = [each for each in pod["volumes"] if each["name"] == "credentials"]
+        (secret,) = [
+            each["secret"] for each in volume["projected"]["sources"] if each["secret"]["name"] == "carteiro-kafka"
+        ]
+        assert {each["key"]: each["path"] for each in secret["items"]} == {
+            name: "kafka_password",
+            "ca.crt": "kafka_ca.pem",
+        }
+        assert not [each for init in pod.get("initContainers", []) for each in init.get("env", [])]

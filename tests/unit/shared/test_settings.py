@@ -1,10 +1,13 @@
 """Process settings that cannot be used: a sentence and 78 from every command, before a server is asked."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
 from ops.cli import carteiro
+from shared.kafka.connection import options
 from shared.process import run
 from shared.settings import Settings, complaints
 
@@ -20,6 +23,14 @@ WRONG = [
     ("objects", "file:///", "CARTEIRO_OBJECTS: expected file:///folder"),
     ("objects", "/var/objects", "CARTEIRO_OBJECTS: expected file:///folder"),
     ("log_level", "LOUD", "CARTEIRO_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ("kafka_security_protocol", "SASL", "CARTEIRO_KAFKA_SECURITY_PROTOCOL: Input should be 'PLAINTEXT', 'SSL'"),
+    ("kafka_security_protocol", "SASL_SSL", "CARTEIRO_KAFKA_SECURITY_PROTOCOL: SASL_SSL needs CARTEIRO_KAFKA_USER and"),
+    ("kafka_sasl_mechanism", "GSSAPI", "CARTEIRO_KAFKA_SASL_MECHANISM: Input should be 'PLAIN', 'SCRAM-SHA-256'"),
+    (
+        "kafka_ca_file",
+        "/nowhere/ca.pem",
+        "CARTEIRO_KAFKA_CA_FILE: expected a file of certificates (PEM), found No such",
+    ),
     ("start_seconds", "0", "CARTEIRO_START_SECONDS: Input should be greater than 0"),
 ]
 RIGHT = [
@@ -82,3 +93,15 @@ def test_a_service_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("it began")
 
     assert run({"fetcher": serve}) == 78
+
+
+def test_the_log_in_at_kafka_is_a_name_and_a_secret_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kafka_password").write_text("hush\n")
+    monkeypatch.setenv("CARTEIRO_SECRETS", str(tmp_path))
+    monkeypatch.setenv("CARTEIRO_KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+    monkeypatch.setenv("CARTEIRO_KAFKA_USER", "carteiro-mailer")
+    cluster = Settings().cluster
+    assert (cluster.user, cluster.password, cluster.mechanism) == ("carteiro-mailer", "hush", "SCRAM-SHA-512")
+    assert "hush" not in repr(cluster) + repr(Settings())
+    assert options(cluster)["security_protocol"] == "SASL_PLAINTEXT"
+    assert options("a:9092") == {"bootstrap_servers": "a:9092", "security_protocol": "PLAINTEXT"}
