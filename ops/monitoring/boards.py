@@ -213,7 +213,7 @@ PIPELINE = Board(
                     "short",
                     (Query(f"sum by (group) ({_of(metrics.position_lag)})", "{{group}}"),),
                     8,
-                    ("CarteiroConsumerLagGrowing", "CarteiroRecordsMissing"),
+                    ("CarteiroConsumerLagGrowing", "CarteiroRecordsMissing", "CarteiroRecordsUnaccounted"),
                 ),
                 Panel(
                     "Longest wait of a partition",
