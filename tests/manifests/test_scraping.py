@@ -39,6 +39,7 @@ RARE = {
     "carteiro_consumer_gap_timestamp_seconds": "records that Kafka has dropped",
     "carteiro_mail_window_full_timestamp_seconds": "more answers than a window allows",
     "carteiro_notification_suppressed_total": "notifications that were withheld",
+    "carteiro_oauth_grant_refused": "an account that logs in with OAuth2",
 }
 
 
