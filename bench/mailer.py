@@ -19,10 +19,11 @@ import yaml
 from bench.path import sink
 from ops.stack.servers import serve
 from ops.stack.settings import StackSettings
+from services.mailer.audience import notifications_for
 from services.mailer.handlers import Handler
 from services.mailer.letters import Desktop, write_answer, write_notification
 from services.mailer.queue_store import QueueStore
-from services.mailer.recipients import answer_for, notifications_for
+from services.mailer.recipients import answer_for
 from services.mailer.sending import Sending
 from services.mailer.transports.choice import smtp_server
 from services.mailer.transports.smtp import SmtpTransport
@@ -174,7 +175,7 @@ def main() -> None:
     began = time.process_time()
     facts = [msgspec.structs.replace(each, queue="plantao") for each in facts]
     for number, each in enumerate(facts, 1):
-        write_notification(each, notifications_for(each, DESK)[0], message_ids.key_of(str(number)), desktop)
+        write_notification(each, notifications_for(each, DESK, {})[0], message_ids.key_of(str(number)), desktop)
     notifications = time.process_time() - began
     print(f"answer {answers / count * 1e6:.0f} us, notification {notifications / count * 1e6:.0f} us ({count} each)")
     asyncio.run(on_servers(count))

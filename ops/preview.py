@@ -12,7 +12,20 @@ from shared import message_ids
 from shared.desk.findings import DeskError
 from shared.desk.load import LoadedDesk, load_desk
 from shared.desk.model import Desk
-from shared.events import Answer, ArticleAdded, ArticleFact, FollowUpRejected, Kind, Origin, Party, TicketCreated
+from shared.events import (
+    Answer,
+    ArticleAdded,
+    ArticleFact,
+    Change,
+    FollowUpRejected,
+    Kind,
+    NoteAdded,
+    Origin,
+    Party,
+    TicketCreated,
+    TicketEvent,
+    TicketUpdated,
+)
 from shared.mime import parse
 from shared.process import MISCONFIGURED
 from shared.settings import Settings
@@ -48,15 +61,16 @@ def _drafts(loaded: LoadedDesk, queue: str) -> Iterator[tuple[str, Draft]]:
     desk = loaded.desk
     desktop = Desktop(desk, loaded.texts, sign)
     for each in [queue] if queue else list(desk.queues):
-        for fact in _facts(desk, each):
-            for draft in drafts_of(plan_for("preview", fact, desk), desktop, fact.occurred_at):
+        for fact in (*_facts(desk, each), *_commands(desk, each)):
+            for draft in drafts_of(plan_for("preview", fact, desk, {}), desktop, fact.occurred_at):
                 yield _title(draft), draft
 
 
 def _title(draft: Draft) -> str:
     if draft.notification is None:
-        return f"{draft.plan.answer.name} {draft.plan.answer.rule}"
-    return f"{draft.notification.occasion} {draft.notification.agent.language}"
+        answer = draft.plan.answer
+        return f"{answer.name} {answer.rule}" if answer else ""
+    return f"{draft.notification.rule} {draft.notification.reader.language}"
 
 
 def _facts(desk: Desk, queue: str) -> Iterator[ArticleFact]:
@@ -83,7 +97,32 @@ def _facts(desk: Desk, queue: str) -> Iterator[ArticleFact]:
     yield TicketCreated(**common, state="new")  # type: ignore[arg-type]  # the fields above
     yield TicketCreated(**common, state="new", follows="2")  # type: ignore[arg-type]
     yield ArticleAdded(**common, state="open", check="references")  # type: ignore[arg-type]
+    yield ArticleAdded(**common, state="removed", check="references")  # type: ignore[arg-type]
     yield FollowUpRejected(**common, state="closed successful", check="references")  # type: ignore[arg-type]
+
+
+def _commands(desk: Desk, queue: str) -> Iterator[TicketEvent]:
+    """What agents do to the ticket: the first one of the desk owns it, and is told."""
+    login = next(iter(desk.agents), "")
+    for field in ("owner", "responsible", "queue"):
+        yield TicketUpdated(**_by_agent(desk, queue, login), changes=[Change(field, "", login)])  # type: ignore[arg-type]
+    yield NoteAdded(**_by_agent(desk, queue, login), article_id="2", subject="Parts are ordered")  # type: ignore[arg-type]
+
+
+def _by_agent(desk: Desk, queue: str, login: str) -> dict[str, object]:
+    return {
+        "ticket_id": "1",
+        "number": f"20260102{desk.ticket.system_id}000017",
+        "sequence": 2,
+        "queue": queue,
+        "title": "Printer on fire",
+        "state": "open",
+        "owner": login,
+        "responsible": login,
+        "occurred_at": datetime(2026, 1, 2, 13, 30, tzinfo=UTC),
+        "agent": "",
+        "why": "because",
+    }
 
 
 def _page(title: str, raw: bytes) -> str:

@@ -47,6 +47,9 @@ def rows_of_reply(
             due_at=datetime.max if held else birth.now,  # noqa: DTZ901  # as asyncpg writes infinity
             claimed_by="",
             claimed_until=None,
+            queue=fact.queue,
+            owner=fact.owner,
+            responsible=fact.responsible,
         )
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from shared.desk.model import Mailbox
@@ -29,6 +30,7 @@ _BODY_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]"
 _LINE_END = re.compile("\r\n|\r|\n|\u2028|\u2029|\x0b|\x0c|\x85")
 _LONG_LINE = re.compile(rf"[^\r\n]{{{_MAX_LINE}}}")
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>")  # printable ASCII, one @, no blank
+_HIGH = bytes(range(128, 256))
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 
 
@@ -136,6 +138,7 @@ def _words(text: str) -> Iterable[bytes]:
         start = end
 
 
+@lru_cache(maxsize=1024)
 def _mailbox(mailbox: Mailbox) -> str:
     name = _clean(mailbox.name)
     if not name:
@@ -148,7 +151,7 @@ def _mailbox(mailbox: Mailbox) -> str:
 
 
 def _clean(text: str) -> str:
-    return _CONTROLS.sub(" ", text).strip()
+    return (text if text.isprintable() else _CONTROLS.sub(" ", text)).strip()
 
 
 def _body(text: str) -> tuple[str, bytes]:
@@ -157,7 +160,7 @@ def _body(text: str) -> tuple[str, bytes]:
     raw = text.encode()
     if text.isascii() and not _LONG_LINE.search(text):
         return "7bit", raw
-    foreign = sum(map((127).__lt__, raw))
+    foreign = len(raw) - len(raw.translate(None, _HIGH))
     if foreign * 5 > len(raw):  # quoted-printable takes three octets for each of them
         return "base64", base64.encodebytes(raw).replace(b"\n", b"\r\n")
     # the CRLF at the end of the text is what makes its soft line breaks CRLF as well

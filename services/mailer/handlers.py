@@ -34,7 +34,15 @@ from shared.desk.load import LoadedDesk
 from shared.desk.model import Desk
 from shared.desk.model import Outbound as Way
 from shared.desk.watch import DeskWatch
-from shared.events import AgentReplied, ArticleFact, TicketEvent, UnknownFact
+from shared.events import (
+    AgentReplied,
+    ArticleFact,
+    NoteAdded,
+    TicketEvent,
+    TicketSplit,
+    TicketUpdated,
+    UnknownFact,
+)
 from shared.failures import NewerWriter, Permanent
 from shared.kafka.record import Record
 from shared.logs import fields
@@ -83,14 +91,15 @@ class Handler:
     async def _written(
         self,
         records: Sequence[Record],
-        facts: Mapping[str, ArticleFact],
+        facts: Mapping[str, TicketEvent],
         replies: Mapping[str, AgentReplied],
         desk: LoadedDesk,
         traceparents: Mapping[str, str],
     ) -> tuple[list[Outbound], list[Verdict], int]:
         """The rows of a batch, with what was decided about each, and how many mails of ours came back; committed."""
         moment = now()
-        plans = [plan_for(event_id, fact, desk.desk) for event_id, fact in facts.items()]
+        absences = await self.store.absences() if facts else {}
+        plans = [plan_for(event_id, fact, desk.desk, absences) for event_id, fact in facts.items()]
         desktop = Desktop(desk.desk, desk.texts, self.sign)
         drafts = await _composed(plans, desktop, moment)
         with self.doors.reserved() as room:
@@ -114,7 +123,7 @@ class Handler:
             self.doors.hand_over(born_claimed(rows, claimed_since))
         return rows, verdicts, bounced
 
-    async def _desk_for(self, facts: Mapping[str, ArticleFact]) -> LoadedDesk:
+    async def _desk_for(self, facts: Mapping[str, TicketEvent]) -> LoadedDesk:
         """The desk in use; looked at once more when a fact names a queue it does not know: the writer may have
         read a newer one."""
         desk = self.desk.current
@@ -162,7 +171,7 @@ def _traced(records: Sequence[Record], facts: Mapping[str, TicketEvent], spans: 
 
 
 def _recipients(plans: Sequence[Plan]) -> list[str]:
-    return [counted(plan.answer) for plan in plans]
+    return [counted(plan.answer) for plan in plans if plan.answer]
 
 
 def born_claimed(rows: Sequence[Outbound], since: float) -> dict[str, list[Claimed]]:
@@ -219,10 +228,10 @@ def origin_of(record: Record) -> str:
 
 def _decoded(
     records: Sequence[Record],
-) -> tuple[dict[str, ArticleFact], dict[str, AgentReplied], int, Counter[str]]:
+) -> tuple[dict[str, TicketEvent], dict[str, AgentReplied], int, Counter[str]]:
     """Facts by event id, agents' answers by event id, how many records told them (some come twice), and how many of
     which type are not for us. Raises Permanent for what is no event."""
-    facts: dict[str, ArticleFact] = {}
+    facts: dict[str, TicketEvent] = {}
     replies: dict[str, AgentReplied] = {}
     told = 0
     skipped: Counter[str] = Counter()
@@ -237,7 +246,7 @@ def _decoded(
             if of_newer_writer(error):
                 raise NewerWriter("a value of a newer version") from error
             raise Permanent("decode", _field(error)) from error
-        if not isinstance(fact, ArticleFact | AgentReplied):
+        if not isinstance(fact, ArticleFact | TicketUpdated | NoteAdded | TicketSplit | AgentReplied):
             skipped[fact.TYPE] += 1
         elif not event_id:
             raise Permanent("decode", "ce_id")

@@ -4,18 +4,20 @@ Pure, and nothing in the mail is of the moment in which it is written: its Date 
 from the fact's and the delivery's keys. A mailer whose database went back composes the same bytes again.
 """
 
+import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from services.mailer.audience import Notification
 from services.mailer.compose import Letter, compose, thread, valid_id
 from services.mailer.placeholders import render, render_html, values_of, values_of_failure
-from services.mailer.recipients import Answer, Notification, deliverable
+from services.mailer.recipients import Answer, deliverable
 from services.mailer.texts import Text, shipped
 from shared import subjects
-from shared.desk.model import Desk, Mailbox, NotifiedAgent, Refusal
-from shared.events import AgentReplied, ArticleFact
+from shared.desk.model import AutoResponse, Desk, Mailbox, NotifiedAgent, Queue, Refusal
+from shared.events import AgentReplied, ArticleFact, TicketEvent
 from shared.message_ids import STABLE, key_of
 
 Sign = Callable[[str, str, str], str]
@@ -47,24 +49,56 @@ def write_answer(fact: ArticleFact, answer: Answer, address: str, delivery: str,
     """An automatic answer that is to be sent: `answer` has its response and its sender."""
     if answer.response is None or answer.sender is None:
         raise ValueError("an answer without text or sender is suppressed, not written")
-    response = answer.response
+    envelope = (answer.sender, Mailbox("", address))
+    text = _text_of_answer(answer, answer.response, desktop)
+    return _write(fact, None, envelope, text=text, delivery=delivery, desktop=desktop)
+
+
+def _text_of_answer(answer: Answer, response: AutoResponse | Refusal, desktop: Desktop) -> Text:
+    """The desk's words, or the shipped ones, between the queue's salutation and signature; a refusal's stand alone."""
     if isinstance(response, Refusal):
-        text = Text(response.subject, response.text + "\n")
-    else:
-        html = desktop.texts.get(response.html, "") if response.html else ""
-        text = Text(response.subject, desktop.texts.get(response.text, ""), html)
-    return _write(fact, None, (answer.sender, Mailbox("", address)), text=text, delivery=delivery, desktop=desktop)
+        return Text(response.subject, response.text + "\n")
+    own = shipped(answer.rule, answer.language)
+    body = desktop.texts.get(response.text, "") if response.text else own.body
+    queue = desktop.desk.queue(answer.queue) or Queue()
+    before, behind = (desktop.texts.get(each or "", "").rstrip() for each in (queue.salutation, queue.signature))
+    parts = [part for part in (before, body.rstrip(), behind) if part]
+    markup = desktop.texts.get(response.html, "") if response.html else ""
+    if markup:
+        markup = "".join((_paragraph(before), markup, _paragraph(behind)))
+    return Text(response.subject or own.subject, "\n\n".join(parts) + "\n", markup)
 
 
-def write_notification(fact: ArticleFact, notification: Notification, delivery: str, desktop: Desktop) -> Mail:
-    agent = notification.agent
-    text = shipped(notification.occasion, agent.language)
-    envelope = (notification.sender, Mailbox(agent.name, agent.email))
+def _paragraph(text: str) -> str:
+    return "<p>" + html.escape(text).replace("\n", "<br>\n") + "</p>\n" if text else ""
+
+
+def write_notification(fact: TicketEvent, notification: Notification, delivery: str, desktop: Desktop) -> Mail:
+    """A notification that is to be sent: it has its sender."""
+    reader = notification.reader
+    envelope = _envelope(notification)
+    text = _text(notification, desktop)
+    agent = None if notification.customer else reader
     return _write(fact, agent, envelope, text=text, delivery=delivery, desktop=desktop)
 
 
+def _envelope(notification: Notification) -> Envelope:
+    if notification.sender is None:
+        raise ValueError("a notification without a sender is suppressed, not written")
+    name, address = notification.reader.name, notification.reader.email
+    return notification.sender, Mailbox("" if name == address else name, address)
+
+
+def _text(notification: Notification, desktop: Desktop) -> Text:
+    wording = notification.wording
+    if wording is None:
+        return shipped(notification.event, notification.reader.language)
+    return Text(wording.subject, desktop.texts.get(wording.text, ""))
+
+
 class Failed(NamedTuple):
-    """An answer that failed for good. `message_id`: its own; `reason`: our word and the SMTP code."""
+    """An answer that failed for good. `message_id`: its own; `reason`: our word and the SMTP code; the ticket's queue,
+    owner and responsible when it was written (empty: nobody, or not known)."""
 
     event_id: str
     recipient: str
@@ -74,19 +108,23 @@ class Failed(NamedTuple):
     message_id: str
     reason: str
     failed_at: datetime
+    queue: str
+    owner: str
+    responsible: str
 
 
 def write_failure(failed: Failed, notification: Notification, delivery: str, desktop: Desktop) -> Mail:
     """The notice to an agent of a mail that could not be delivered."""
-    desk, agent, sender = desktop.desk, notification.agent, notification.sender
+    desk, agent = desktop.desk, notification.reader
+    sender, recipient = _envelope(notification)
     values = values_of_failure(failed.ticket_number, failed.recipient, failed.reason, desk, agent)
-    text = shipped(notification.occasion, agent.language)
+    text = _text(notification, desktop)
     domain = sender.address.rpartition("@")[2]
     ticket = failed.message_id.split(".")[1]  # <c1.TICKET.DELIVERY.MAC@domain>
     message_id, stable = (_signed(desktop.sign, ticket, each, domain) for each in (delivery, STABLE))
     letter = Letter(
         sender=sender,
-        recipient=Mailbox(agent.name, agent.email),
+        recipient=recipient,
         subject=subjects.build(render(text.subject, values), failed.ticket_number, desk.ticket, action="new"),
         text=render(text.body, values),
         html="",
@@ -101,7 +139,7 @@ def write_failure(failed: Failed, notification: Notification, delivery: str, des
 
 
 def _write(
-    fact: ArticleFact, agent: NotifiedAgent | None, envelope: Envelope, *, text: Text, delivery: str, desktop: Desktop
+    fact: TicketEvent, agent: NotifiedAgent | None, envelope: Envelope, *, text: Text, delivery: str, desktop: Desktop
 ) -> Mail:
     sender, recipient = envelope
     desk = desktop.desk
@@ -111,7 +149,8 @@ def _write(
     message_id = _signed(desktop.sign, ticket, delivery, domain)
     stable = _signed(desktop.sign, ticket, STABLE, domain)
     # agents never had the customer's mail: what holds their thread together is the ticket's own reference
-    parent = stable if agent else fact.message_id
+    mail = fact if isinstance(fact, ArticleFact) and not agent else None
+    parent = mail.message_id if mail else stable
     subject = render(text.subject, values)
     if fact.number:  # a mail that was refused has none
         subject = subjects.build(subject, fact.number, desk.ticket, action="new")
@@ -124,7 +163,7 @@ def _write(
             html=render_html(text.html, values) if text.html else "",
             message_id=message_id,
             in_reply_to=parent if valid_id(parent) else "",
-            references=[stable] if agent else thread(fact.references, parent, stable),
+            references=thread(mail.references, parent, stable) if mail else [stable],
             date=fact.occurred_at,
             answer=agent is None,
             loop_mark=desk.ticket.system_id,

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.mailer.recipients import Answer, Notification, deliverable
+from services.mailer.audience import Notification
+from services.mailer.recipients import Answer, deliverable
 from shared.desk.model import Desk
-from shared.events import ArticleFact, Kind, Origin
+from shared.events import ArticleFact, Kind, Origin, TicketEvent
 
 STALE = timedelta(days=60)
 # OTRS's SendNoAutoResponseRegExp; found anywhere in the address, as there
@@ -39,6 +40,9 @@ class Reason(StrEnum):
     AGENT_LIMIT = "agent_limit"
     TEXT_GONE = "text_gone"
     NO_RESPONSE_REGEXP = "no_response_regexp"
+    ACTOR = "actor"
+    OUT_OF_OFFICE = "out_of_office"
+    ONCE_PER_DAY = "once_per_day"
 
 
 WINDOWS = frozenset(
@@ -86,27 +90,44 @@ def judge(fact: ArticleFact, answer: Answer, desk: Desk, known: Known, now: date
 
 
 def judge_notification(
-    fact: ArticleFact, notification: Notification, desk: Desk, known: Known, now: datetime
+    fact: TicketEvent, notification: Notification, desk: Desk, known: Known, now: datetime
 ) -> Verdict:
-    """Whether the agent is told."""
-    address = notification.agent.email.lower()
-    if address in desk.own_addresses:
-        return Verdict(Reason.OWN_ADDRESS)
-    if now - fact.occurred_at > STALE:
+    """Whether the reader is told; if so, it is counted."""
+    verdict = standing_notification(fact, notification, desk, now)
+    if verdict.reason:
+        return verdict
+    verified = isinstance(fact, ArticleFact) and fact.answer.verified
+    if notification.customer and notification.reader.email.lower() in known.bounced and not verified:
+        return Verdict(Reason.BOUNCED_ADDRESS)
+    return _count(_windows_of_notification(fact, notification, desk, now), known.counts)
+
+
+def standing_notification(fact: TicketEvent, notification: Notification, desk: Desk, now: datetime) -> Verdict:
+    """The reasons that need no database. A customer is told where he would be answered."""
+    if notification.skip:
+        return Verdict(Reason(notification.skip))
+    if notification.sender is None:
+        return Verdict(Reason.NO_SENDER)
+    if notification.customer and isinstance(fact, ArticleFact):
+        unwanted = _unwanted(fact, now)
+        if unwanted:
+            return unwanted
+    elif now - fact.occurred_at > STALE:
         return Verdict(Reason.STALE)
-    return _count(_windows_of_notification(fact, address, desk, now), known.counts)
+    return _unreachable(notification.reader.email.lower(), desk)
 
 
 def windows_of(
-    fact: ArticleFact, answer: Answer, notifications: list[Notification], desk: Desk, now: datetime
+    fact: TicketEvent, answer: Answer | None, notifications: list[Notification], desk: Desk, now: datetime
 ) -> set[Window]:
     """The windows that decide about what a fact leads to."""
     found = [
         window
         for each in notifications
-        for window, _, _ in _windows_of_notification(fact, each.agent.email.lower(), desk, now)
+        if not standing_notification(fact, each, desk, now).reason
+        for window, _, _ in _windows_of_notification(fact, each, desk, now)
     ]
-    if not standing(fact, answer, desk, now).reason:
+    if answer and isinstance(fact, ArticleFact) and not standing(fact, answer, desk, now).reason:
         found += [window for window, _, _ in _windows_of_answer(fact, counted(answer), desk, now)]
     return set(found)
 
@@ -151,10 +172,9 @@ _Limited = tuple[Window, int | None, Reason]
 def _windows_of_answer(fact: ArticleFact, address: str, desk: Desk, now: datetime) -> list[_Limited]:
     """In OTRS's order, its own first."""
     hour = _hour(now)
-    day = now.astimezone(desk.zone).replace(hour=0, minute=0, second=0, microsecond=0)
     limits = desk.limits
     found: list[_Limited] = [
-        (Window(f"address {address}", day), desk.max_answers(address), Reason.DAILY_LIMIT),
+        (Window(f"address {address}", _day(now, desk)), desk.max_answers(address), Reason.DAILY_LIMIT),
     ]
     if fact.number:  # what was refused has no ticket
         window = Window(f"ticket {fact.ticket_id}", hour)
@@ -168,10 +188,20 @@ def _windows_of_answer(fact: ArticleFact, address: str, desk: Desk, now: datetim
     return found
 
 
-def _windows_of_notification(fact: ArticleFact, address: str, desk: Desk, now: datetime) -> list[_Limited]:
+def _windows_of_notification(
+    fact: TicketEvent, notification: Notification, desk: Desk, now: datetime
+) -> list[_Limited]:
     hour = _hour(now)
     limits = desk.limits
+    address = notification.reader.email.lower()
+    found: list[_Limited] = []
+    if notification.once_per_day:
+        window = Window(f"ticket {fact.ticket_id} rule {notification.rule} {address}", _day(now, desk))
+        found.append((window, 1, Reason.ONCE_PER_DAY))
+    if notification.customer and isinstance(fact, ArticleFact):
+        return found + _windows_of_answer(fact, address, desk, now)
     return [
+        *found,
         (
             Window(f"ticket {fact.ticket_id} agent {address}", hour),
             limits.notifications_per_ticket or None,
@@ -193,3 +223,7 @@ def _count(windows: list[_Limited], counts: Counter[Window]) -> Verdict:
 
 def _hour(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0)
+
+
+def _day(now: datetime, desk: Desk) -> datetime:
+    return now.astimezone(desk.zone).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -9,20 +9,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from services.mailer.audience import Absences, Notification, notifications_for
 from services.mailer.compose import valid_id
 from services.mailer.letters import Desktop, Mail, write_answer, write_notification
-from services.mailer.loops import Known, Verdict, Window, judge, judge_notification, standing, windows_of
-from services.mailer.recipients import (
-    Answer,
-    MailKind,
-    Notification,
-    answer_for,
-    deliverable,
-    notifications_for,
+from services.mailer.loops import (
+    Known,
+    Verdict,
+    Window,
+    judge,
+    judge_notification,
+    standing,
+    standing_notification,
+    windows_of,
 )
+from services.mailer.recipients import Answer, MailKind, answer_for, deliverable
 from services.mailer.states import State
 from shared.desk.model import Desk
-from shared.events import ArticleFact, Kind
+from shared.events import ArticleFact, Kind, TicketEvent
 from shared.message_ids import key_of
 
 _MAX_SHOWN = 320
@@ -32,8 +35,8 @@ class Plan(NamedTuple):
     """What a fact leads to, before the database is asked."""
 
     event_id: str
-    fact: ArticleFact
-    answer: Answer
+    fact: TicketEvent
+    answer: Answer | None  # None: no mail caused it
     notifications: list[Notification]
 
 
@@ -68,6 +71,9 @@ class Outbound(NamedTuple):
     due_at: datetime
     claimed_by: str
     claimed_until: datetime | None
+    queue: str
+    owner: str
+    responsible: str
     traceparent: str | None = None
 
 
@@ -91,11 +97,11 @@ class Bounce(NamedTuple):
     flag: bool
 
 
-def bounces_of(facts: Iterable[ArticleFact]) -> list[Bounce]:
+def bounces_of(facts: Iterable[TicketEvent]) -> list[Bounce]:
     """Reports of failures. A delay, and a report that names no mail, say nothing."""
     found = []
     for fact in facts:
-        if fact.kind is not Kind.BOUNCE or not valid_id(fact.bounce_of):
+        if not isinstance(fact, ArticleFact) or fact.kind is not Kind.BOUNCE or not valid_id(fact.bounce_of):
             continue
         failed = [each for each in fact.bounced if each.permanent]
         if failed or not fact.bounced:
@@ -104,8 +110,9 @@ def bounces_of(facts: Iterable[ArticleFact]) -> list[Bounce]:
     return found
 
 
-def plan_for(event_id: str, fact: ArticleFact, desk: Desk) -> Plan:
-    return Plan(event_id, fact, answer_for(fact, desk), notifications_for(fact, desk))
+def plan_for(event_id: str, fact: TicketEvent, desk: Desk, absences: Absences) -> Plan:
+    answer = answer_for(fact, desk) if isinstance(fact, ArticleFact) else None
+    return Plan(event_id, fact, answer, notifications_for(fact, desk, absences))
 
 
 def windows_for(plans: Iterable[Plan], desk: Desk, now: datetime) -> set[Window]:
@@ -115,24 +122,30 @@ def windows_for(plans: Iterable[Plan], desk: Desk, now: datetime) -> set[Window]
 
 def drafts_of(plan: Plan, desktop: Desktop, now: datetime) -> Iterator[Draft]:
     """One at a time, so that the caller can do something else between them."""
-    answer = plan.answer
-    mail = None
-    if not standing(plan.fact, answer, desktop.desk, now).reason:
-        address = deliverable(answer.recipient)
-        delivery = delivery_key(plan.event_id, answer.rule, address)
-        mail = write_answer(plan.fact, answer, address, delivery, desktop)
-    yield Draft(plan, None, mail)
+    fact, answer = plan.fact, plan.answer
+    if answer and isinstance(fact, ArticleFact):
+        mail = None
+        if not standing(fact, answer, desktop.desk, now).reason:
+            address = deliverable(answer.recipient)
+            delivery = delivery_key(plan.event_id, answer.rule, address)
+            mail = write_answer(fact, answer, address, delivery, desktop)
+        yield Draft(plan, None, mail)
     for each in plan.notifications:
-        delivery = delivery_key(plan.event_id, each.occasion, each.agent.email)
-        yield Draft(plan, each, write_notification(plan.fact, each, delivery, desktop))
+        told = None
+        if not standing_notification(plan.fact, each, desktop.desk, now).reason:
+            delivery = delivery_key(plan.event_id, each.rule, each.reader.email)
+            told = write_notification(plan.fact, each, delivery, desktop)
+        yield Draft(plan, each, told)
 
 
 def verdict_of(draft: Draft, desk: Desk, known: Known, now: datetime) -> Verdict:
     """Whether it is sent; if so, it is counted."""
-    plan = draft.plan
-    if draft.notification is None:
-        return judge(plan.fact, plan.answer, desk, known, now)
-    return judge_notification(plan.fact, draft.notification, desk, known, now)
+    fact, answer = draft.plan.fact, draft.plan.answer
+    if draft.notification is not None:
+        return judge_notification(fact, draft.notification, desk, known, now)
+    if answer is None or not isinstance(fact, ArticleFact):
+        raise ValueError("a draft is an answer or a notification")
+    return judge(fact, answer, desk, known, now)
 
 
 def delivery_key(event_id: str, rule: str, recipient: str) -> str:
@@ -148,15 +161,8 @@ def rows_of(judged: Iterable[tuple[Draft, Verdict]], ids: Iterator[int], desk: D
 
 
 def _row(draft: Draft, verdict: Verdict, row_id: int, desk: Desk, *, birth: Birth, room: Counter[str]) -> Outbound:
-    fact, answer, notification = draft.plan.fact, draft.plan.answer, draft.notification
-    if notification is None:
-        kind, rule, template = MailKind.AUTO_RESPONSE, str(answer.rule), answer.name
-        recipient = deliverable(answer.recipient) or _storable(answer.recipient)
-        sender = answer.sender.address if answer.sender else ""
-    else:
-        kind, rule = MailKind.NOTIFICATION, str(notification.occasion)
-        template, recipient = f"{rule}/{notification.agent.language}", notification.agent.email
-        sender = notification.sender.address
+    fact = draft.plan.fact
+    kind, rule, template, recipient, sender = _named(draft)
     mail = None if verdict.reason else draft.mail
     account = desk.outbound_for(sender)[0] if mail else ""
     held = birth.held_before is not None and fact.occurred_at < birth.held_before
@@ -179,12 +185,29 @@ def _row(draft: Draft, verdict: Verdict, row_id: int, desk: Desk, *, birth: Birt
         sender=sender,
         message_id=mail.message_id if mail else "",
         raw=mail.raw if mail else None,
-        received_at=fact.received_at,
+        received_at=fact.received_at if isinstance(fact, ArticleFact) else fact.occurred_at,
         attempts=1 if claimed else 0,
         due_at=datetime.max if held else birth.now,  # noqa: DTZ901  # as asyncpg writes infinity
         claimed_by=birth.holder if claimed else "",
         claimed_until=birth.until if claimed else None,
+        queue=_storable(fact.queue),
+        owner=_storable(fact.owner),
+        responsible=_storable(fact.responsible),
     )
+
+
+def _named(draft: Draft) -> tuple[MailKind, str, str, str, str]:
+    """Kind, rule, template, recipient and sender."""
+    answer, notification = draft.plan.answer, draft.notification
+    if notification is not None:
+        rule, reader = notification.rule, notification.reader
+        sender = notification.sender.address if notification.sender else ""
+        return MailKind.NOTIFICATION, rule, f"{rule}/{reader.language}", reader.email, sender
+    if answer is None:
+        raise ValueError("a draft is an answer or a notification")
+    recipient = deliverable(answer.recipient) or _storable(answer.recipient)
+    sender = answer.sender.address if answer.sender else ""
+    return MailKind.AUTO_RESPONSE, str(answer.rule), answer.name, recipient, sender
 
 
 def _storable(text: str) -> str:

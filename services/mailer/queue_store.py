@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from services.mailer.audience import Absence
 from services.mailer.letters import Failed
 from services.mailer.loops import Known, Window
 from services.mailer.plans import Birth, Bounce, Outbound
@@ -332,7 +333,7 @@ class QueueStore:
               ORDER BY failed_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED) f
         WHERE o.id = f.id
         RETURNING o.event_id, o.recipient, o.ticket_id, o.ticket_number, o.sender, o.message_id,
-                  concat_ws(' ', o.smtp_class, o.smtp_code), o.failed_at
+                  concat_ws(' ', o.smtp_class, o.smtp_code), o.failed_at, o.queue, o.owner, o.responsible
     """
 
     @asynccontextmanager
@@ -347,6 +348,12 @@ class QueueStore:
         async with self._session() as connection:
             found: int = await connection.fetchval(self._FAILED)
         return found
+
+    async def absences(self) -> dict[str, Absence]:
+        """Agents who are out of office, or will be."""
+        async with self._session() as connection:
+            rows = await connection.fetch("SELECT agent, since, until FROM ticketing.absences_v1")
+        return {row["agent"]: Absence(row["since"], row["until"]) for row in rows}
 
     _PURGE = "DELETE FROM mailer.windows WHERE starts < now() - interval '2 days'"
 

@@ -1,4 +1,4 @@
-"""The notification texts that ship with the mailer: `templates/<occasion>/<language>/{subject,body}.txt`."""
+"""The texts that ship with the mailer: `templates/<event, or type of answer>/<language>/{subject,body}.txt`."""
 
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,8 @@ class Text(NamedTuple):
 
 
 @cache
-def shipped(occasion: str, language: str) -> Text:
+def shipped(what: str, language: str) -> Text:
     """Raises OSError where there is no such text: the languages of the desk are those of `templates/`."""
-    folder = _ROOT / occasion / language
+    folder = _ROOT / what / language
     subject, body = ((folder / name).read_text(encoding="utf-8") for name in ("subject.txt", "body.txt"))
     return Text(subject.strip(), body)

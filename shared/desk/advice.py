@@ -18,7 +18,6 @@ def warnings(desk: Desk, replicas: int | None = None) -> list[Complaint]:
         *_filter_values(desk),
         *_filters_of_nobody(desk),
         *_told_nobody(desk),
-        *_not_yet(desk),
     ]
 
 
@@ -30,14 +29,6 @@ def _told_nobody(desk: Desk) -> Iterator[Complaint]:
                 "an address of ours or a log-in: this agent is never told, his mail would come back as a ticket",
                 "expected an address that no account reads",
             )
-
-
-def _not_yet(desk: Desk) -> Iterator[Complaint]:
-    """What may stand in a desk but does nothing in this version: nobody should find out by waiting for mail."""
-    for name, response in desk.auto_responses.items():
-        if response.type == "auto_remove":
-            found = "auto_remove is sent on no occasion in this version: no mail removes a request"
-            yield Complaint(("auto_responses", name, "type"), found, "expected another type")
 
 
 def _filters_of_nobody(desk: Desk) -> Iterator[Complaint]:

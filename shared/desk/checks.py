@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from shared.desk.controls import FOLLOW_UP, INTERNAL, NEW, control, known, shown
 from shared.desk.findings import Complaint, Loc, suggest
-from shared.desk.model import IMPLICIT_QUEUE, Account, Desk, Outbound
+from shared.desk.model import IMPLICIT_QUEUE, Account, Desk, Outbound, Rule
 from shared.desk.oauth import log_in_mistakes
+from shared.desk.rules import BY_MAIL
 from shared.desk.values import normal_address
 
 _SMTP = {"smtp", "smtps", "smtptls"}
@@ -46,6 +47,8 @@ def contradictions(desk: Desk) -> list[Complaint]:
         *_two_defaults(desk),
         *_two_answers(desk),
         *_unknown_controls(desk),
+        *_html_alone(desk),
+        *_idle_rules(desk),
     ]
 
 
@@ -91,6 +94,9 @@ def _queue_references(desk: Desk) -> Iterator[tuple[Loc, str | None]]:
     for name, response in desk.auto_responses.items():
         for at, queue in enumerate(response.queues):
             yield ("auto_responses", name, "queues", at), queue
+    for name, rule in desk.notifications.rules.items():
+        for at, queue in enumerate(rule.queues):
+            yield ("notifications", "rules", name, "queues", at), queue
 
 
 def _account_fields(desk: Desk) -> Iterator[Complaint]:
@@ -196,6 +202,13 @@ def _two_answers(desk: Desk) -> Iterator[Complaint]:
                 )
 
 
+def _html_alone(desk: Desk) -> Iterator[Complaint]:
+    for name, response in desk.auto_responses.items():
+        if response.html and not response.text:
+            loc: Loc = ("auto_responses", name, "html")
+            yield Complaint(loc, "stands without text", "expected the same as plain text in text")
+
+
 def _unknown_controls(desk: Desk) -> Iterator[Complaint]:
     """A control header that means nothing would be believed to work."""
     names = [shown(name) for name in (*NEW, *FOLLOW_UP, *INTERNAL)]
@@ -204,3 +217,34 @@ def _unknown_controls(desk: Desk) -> Iterator[Complaint]:
             meant = control(header)
             if meant is not None and not known(meant):
                 yield Complaint(("filters", name, "set", header), "no control header", suggest(header, names))
+
+
+def _idle_rules(desk: Desk) -> Iterator[Complaint]:
+    """Rules that could tell nobody, or with a text that is for somebody else."""
+    for name, rule in desk.notifications.rules.items():
+        if rule.valid:
+            for field, found, wanted in (*_rule_mistakes(rule), *_failure_mistakes(rule)):
+                yield Complaint(("notifications", "rules", name, field), found, wanted)
+
+
+def _rule_mistakes(rule: Rule) -> Iterator[tuple[str, str, str]]:
+    if not rule.events:
+        yield "events", "none", "expected at least one, or valid: false"
+    if not rule.recipients and not rule.addresses:
+        yield "recipients", "none, and no addresses", "expected at least one, or valid: false"
+    if "customer" in rule.recipients and not rule.texts:
+        yield "texts", "none beside a customer", "expected a text: the shipped ones are for agents"
+    if "customer" in rule.recipients and not set(rule.events) <= BY_MAIL:
+        found = "a customer beside an event that no mail causes"
+        yield "recipients", found, "expected new_ticket and follow_up alone"
+
+
+def _failure_mistakes(rule: Rule) -> Iterator[tuple[str, str, str]]:
+    """Of a mail that failed only the ticket's queue, owner and responsible are known."""
+    if "delivery_failure" not in rule.events:
+        return
+    for field in ("states", "priorities", "locks", "once_per_day"):
+        if field in rule.model_fields_set:
+            yield field, "stands beside delivery_failure", "expected nothing here"
+    if "watchers" in rule.recipients:
+        yield "recipients", "watchers beside delivery_failure", "expected owner, responsible, queue_agents"

@@ -4,7 +4,7 @@ The texts that automatic answers name stand beside the file and are part of the 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,8 +112,14 @@ def _sections(data: Any) -> dict[str, dict[Any, Any]]:
 def _named_texts(data: Any) -> list[str]:
     """Names of text files, before anything is validated: also of a desk that will be refused, so that a
     watcher sees when the missing file comes. Only what can be a plain file name."""
-    responses = _sections(data).get("auto_responses", {}).values()
-    names = [response.get(key) for response in responses if isinstance(response, dict) for key in ("text", "html")]
+    sections = _sections(data)
+    rules = _sections(sections.get("notifications")).get("rules", {}).values()
+    texts = [_sections(rule).get("texts", {}) for rule in rules]
+    queues = sections.get("queues", {}).values()
+    answers = sections.get("auto_responses", {}).values()
+    holders = [*queues, *answers, *(each for text in texts for each in text.values())]
+    keys = ("text", "html", "salutation", "signature")
+    names = [holder.get(key) for holder in holders if isinstance(holder, dict) for key in keys]
     return [name for name in names if isinstance(name, str) and name and not set("/\\\0") & set(name)]
 
 
@@ -174,16 +180,28 @@ def _without(data: Any, locs: Iterable[Loc]) -> Any:
 def _decoded(desk: Desk, contents: Mapping[str, bytes | None]) -> tuple[dict[str, str], list[Complaint]]:
     texts: dict[str, str] = {}
     found: list[Complaint] = []
+    for loc, file in _text_files(desk):
+        text, fault = _text(contents.get(file))
+        texts[file] = text
+        if fault:
+            wanted = "expected a text file in UTF-8 beside the desk"
+            found.append(Complaint(loc, f"{file} {fault}", wanted))
+    return texts, found
+
+
+def _text_files(desk: Desk) -> Iterator[tuple[Loc, str]]:
+    """Where the desk names a file, and which."""
     for name, response in desk.auto_responses.items():
         for key, file in (("text", response.text), ("html", response.html)):
-            if file is None:
-                continue
-            text, fault = _text(contents.get(file))
-            texts[file] = text
-            if fault:
-                wanted = "expected a text file in UTF-8 beside the desk"
-                found.append(Complaint(("auto_responses", name, key), f"{file} {fault}", wanted))
-    return texts, found
+            if file is not None:
+                yield ("auto_responses", name, key), file
+    for name, queue in desk.queues.items():
+        for key, file in (("salutation", queue.salutation), ("signature", queue.signature)):
+            if file is not None:
+                yield ("queues", name, key), file
+    for name, rule in desk.notifications.rules.items():
+        for language, wording in rule.texts.items():
+            yield ("notifications", "rules", name, "texts", language, "text"), wording.text
 
 
 def _text(content: bytes | None) -> tuple[str, str]:

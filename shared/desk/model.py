@@ -28,6 +28,7 @@ from shared.desk.outgoing import (
 )
 from shared.desk.part import Language, Part, Secret
 from shared.desk.queues import FollowUp, FollowUpFrom, NumberGenerator, Queue, SystemAddress, Ticket
+from shared.desk.rules import DEFAULT_RULES, NotificationEvent, Rule, Wording
 from shared.desk.values import Address, Forwarder, Host, Line, TimeZone, is_address, normal_address
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Limits",
     "Mailbox",
     "Match",
+    "NotificationEvent",
     "Notifications",
     "NotifiedAgent",
     "NumberGenerator",
@@ -56,10 +58,12 @@ __all__ = [
     "OutboundType",
     "Queue",
     "Refusal",
+    "Rule",
     "Secret",
     "SystemAddress",
     "ThreadCheck",
     "Ticket",
+    "Wording",
     "plain_address",
 ]
 
@@ -82,7 +86,7 @@ def plain_address(address: str) -> str:
 
 
 class NotifiedAgent(NamedTuple):
-    """An agent as the mailer needs one; `login` is the name in the desk, `language` is settled."""
+    """A reader as the mailer needs one; `login` is the name in the desk (empty: no agent), `language` is settled."""
 
     login: str
     name: str
@@ -153,7 +157,7 @@ class Desk(Part):
         {}, title="Auto Responses", description="Automatic answers by name; without any nobody is answered."
     )
     limits: Limits = Field(Limits(), description="How much mail goes out by itself.")
-    notifications: Notifications = Field(Notifications(), description="Sender of agents' notifications.")
+    notifications: Notifications = Field(Notifications(), description="Who tells agents of what.")
     agents: dict[Line, Agent] = Field({}, title="Agents", description="Agents by name.")
     authserv_ids: tuple[Host, ...] = Field(
         (),
@@ -180,6 +184,20 @@ class Desk(Part):
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
 
+    @cached_property
+    def named_settings(self) -> dict[str, str]:
+        """Settings that a text may name, by placeholder (lower case); none of them is a secret."""
+        named = {
+            "Ticket::Hook": self.ticket.hook,
+            "Ticket::HookDivider": self.ticket.hook_divider,
+            "SystemID": self.ticket.system_id,
+            "NotificationSenderName": self.notifications.sender_name,
+            "NotificationSenderEmail": self.notifications.sender_email,
+            "DefaultLanguage": self.language,
+            "OTRSTimeZone": self.time_zone,
+        }
+        return {f"config_{name.lower()}": value for name, value in named.items()}
+
     @property
     def default_queue(self) -> str:
         return self.postmaster_default_queue
@@ -187,6 +205,11 @@ class Desk(Part):
     def queue(self, name: str) -> Queue | None:
         """The queue of that name; `Raw` always exists; None means the desk does not know it."""
         return self.queues.get(name) or (Queue() if name == IMPLICIT_QUEUE else None)
+
+    def language_of_queue(self, name: str) -> Language:
+        """Of what its customers read."""
+        own = self.queue(name)
+        return (own.language if own else None) or self.language
 
     def queue_for_recipient(self, address: str) -> str | None:
         """Name of the queue that a system address leads to; None for an address that is not ours."""
@@ -209,11 +232,19 @@ class Desk(Part):
                 return name, response
         return None
 
+    @cached_property
+    def notification_rules(self) -> dict[str, Rule]:
+        """Valid ones by name: the default set, changed by the desk's own."""
+        rules = {**DEFAULT_RULES, **self.notifications.rules}
+        return {name: rule for name, rule in rules.items() if rule.valid}
+
+    def agent(self, login: str) -> NotifiedAgent | None:
+        found = self.agents.get(login)
+        return NotifiedAgent(login, found.name, found.email, found.language or self.language) if found else None
+
     def agents_of_queue(self, queue: str) -> tuple[NotifiedAgent, ...]:
         own = self.queue(queue)
-        logins = dict.fromkeys(own.agents) if own else {}
-        known = [(login, self.agents[login]) for login in logins if login in self.agents]
-        return tuple(NotifiedAgent(k, a.name, a.email, a.language or self.language) for k, a in known)
+        return tuple(filter(None, map(self.agent, dict.fromkeys(own.agents)))) if own else ()
 
     @cached_property
     def agents_by_address(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from shared.desk.oauth import OAuth2
 from shared.desk.part import Language, Part, Secret
+from shared.desk.rules import Rule
 from shared.desk.values import Address, Line, TextFile
 
 OutboundType = Literal["smtp", "smtps", "smtptls", "sendmail", "none"]
@@ -84,8 +85,17 @@ class AutoResponse(Part):
     queues: tuple[Line, ...] = Field(
         min_length=1, title="Queues <-> Auto Responses", description="Queues that send it."
     )
-    subject: Line = Field(title="Subject", description="Subject, before the ticket number is put to it.")
-    text: TextFile = Field(title="Response", description="Name of a file beside the desk that holds the text.")
+    subject: Line | None = Field(
+        None,
+        title="Subject",
+        description="Subject, before the ticket number is put to it; without it the shipped one of the type, in the "
+        "queue's language.",
+    )
+    text: TextFile | None = Field(
+        None,
+        title="Response",
+        description="Name of a file beside the desk that holds the text; without it the shipped one.",
+    )
     html: TextFile | None = Field(
         None,
         title="Response (text/html)",
@@ -115,13 +125,25 @@ class Limits(Part):
 
 
 class Notifications(Part):
-    """Sender of the notifications to agents."""
+    """Notifications: their sender, and the rules that change the default set."""
 
     sender_name: Line = Field(
         "Carteiro", title="NotificationSenderName", description="Real name in From of agents' notifications."
     )
     sender_email: Address = Field(
         SHIPPED_ADDRESS, title="NotificationSenderEmail", description="Address in From of agents' notifications."
+    )
+    self_notify: bool = Field(
+        False,
+        title="AgentSelfNotifyOnAction",
+        description="Whether an agent is told of a mail that he wrote himself; never of an automatic one.",
+    )
+    rules: dict[Line, Rule] = Field(
+        {},
+        title="Ticket Notifications",
+        description="Rules by name, beside the default set; a rule named as one of it (`new_ticket`, "
+        "`follow_up_unlocked`, `follow_up_locked`, `owner_update`, `responsible_update`, `note`, `queue_update`, "
+        "`delivery_failure`) stands in its place.",
     )
 
 

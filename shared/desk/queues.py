@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.desk.part import Part
-from shared.desk.values import Address, Fragment, Line, Period, SystemId
+from shared.desk.part import Language, Part
+from shared.desk.values import Address, Fragment, Line, Period, SystemId, TextFile
 
 FollowUp = Literal["possible", "reject", "new_ticket"]
 FollowUpFrom = Literal["anyone", "participants", "authenticated"]
@@ -95,6 +95,17 @@ class Queue(Part):
         None,
         title="System address",
         description="Sender of the queue's mails; without it the first system address that leads here.",
+    )
+    language: Language | None = Field(
+        None, title="Language", description="Language of the queue's customers; without it the desk's."
+    )
+    salutation: TextFile | None = Field(
+        None,
+        title="Salutation",
+        description="Name of a file beside the desk: stands before the text of the queue's automatic answers.",
+    )
+    signature: TextFile | None = Field(
+        None, title="Signature", description="Name of a file beside the desk: stands behind it."
     )
     agents: tuple[Line, ...] = Field((), description="Names of the agents who are told of mails in this queue.")
 

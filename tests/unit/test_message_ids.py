@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.message_ids import LONG_KEY_CHARACTERS, MOST_CHARACTERS, STABLE, Signed, key_of, load_keys, sign, verify
+from shared.message_ids import (
+    LONG_KEY_CHARACTERS,
+    MOST_CHARACTERS,
+    STABLE,
+    Signed,
+    _base32,
+    key_of,
+    load_keys,
+    sign,
+    verify,
+)
 
 OLD, NEW = b"the older key of the two", b"the newer key of the two"
 T17, T18, D3 = key_of("t17"), key_of("t18"), key_of("d3")
@@ -130,3 +140,8 @@ def test_a_missing_or_short_key_is_refused_without_being_named(text: str) -> Non
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_no_text_of_a_stranger_is_verified_or_raises(text: str) -> None:
     assert verify(text, [NEW, OLD]) is None
+
+
+@given(st.binary(min_size=10, max_size=32), st.integers(1, 16))
+def test_the_characters_are_those_of_base32(digest: bytes, characters: int) -> None:
+    assert _base32(digest, characters) == base64.b32encode(digest[:10]).decode().lower()[:characters]

@@ -182,6 +182,22 @@ async def test_mail_leaves_through_another_account_only_when_nobody_serves_its_o
     assert await after(2) == "padrao"
 
 
+async def test_who_is_out_of_office_is_read_from_ticketing(world: Make, tmp_path: Path) -> None:
+    found = await world(NOWHERE)
+    rule = {"events": ["new_ticket"], "recipients": ["queue_agents"], "out_of_office": False}
+    notifications = {"sender_email": "chamados@empresa.example", "rules": {"new_ticket": rule}}
+    write_desk(tmp_path, NOWHERE, agents=["ana"], notifications=notifications)
+    await found.desk.check()
+    connection = await asyncpg.connect(found.dsn)
+    await connection.execute(
+        "INSERT INTO ticketing.absences VALUES ('ana', now() - interval '1 day', now() + interval '1 day')"
+    )
+    await connection.close()
+    await queue(found, "a@kunde.example")
+    row = await found.row("ana@agents.example")
+    assert (row["state"], row["reason"]) == ("suppressed", "out_of_office")
+
+
 async def test_only_old_windows_are_purged(world: Make) -> None:
     found = await world(NOWHERE)
     await found.pool.execute(

@@ -219,6 +219,7 @@ async def test_a_mailer_with_an_old_desk_leaves_a_new_accounts_mail_alone(
             await queue(new, "a@kunde.example")
             await until(lambda: new.faults("novo") >= 3)
             await new.pool.execute("UPDATE mailer.outbound SET created_at = now() - interval '1 hour'")
+            await new.pool.execute("UPDATE mailer.served SET since = now() - interval '1 hour'")
             cared = old.cares()
             await until(lambda: old.cares() >= cared + 3)
             assert not old_server.mails

@@ -35,7 +35,7 @@ def test_the_example_of_the_documentation_works_as_it_stands() -> None:
     assert loaded.desk.outbound_for("suporte@empresa.example")[0] == "padrao"
     found = loaded.desk.auto_response("suporte", "auto_reply")
     assert found is not None
-    assert "recebemos sua mensagem" in loaded.texts[found[1].text]
+    assert "recebemos sua mensagem" in loaded.texts[found[1].text or ""]
 
 
 def test_an_empty_file_is_a_desk_that_answers_nobody(tmp_path: Path) -> None:
@@ -171,6 +171,64 @@ MISTAKES = [
     (
         "outbound: {o: {type: none, host: h}}",
         "desk.yaml:1: outbound.o.host: a field of SMTP beside none; expected nothing here",
+    ),
+    (
+        "auto_responses: {r: {type: auto_reply, queues: [Raw], html: text.txt}}",
+        "desk.yaml:1: auto_responses.r.html: stands without text; expected the same as plain text in text",
+    ),
+    (
+        "queues: {q: {signature: gone.txt}}",
+        "desk.yaml:1: queues.q.signature: gone.txt cannot be read; expected a text file in UTF-8 beside the desk",
+    ),
+    (
+        (
+            "notifications: {rules: {r: {events: [note], recipients: [customer], "
+            "texts: {en: {subject: s, text: text.txt}}}}}"
+        ),
+        (
+            "desk.yaml:1: notifications.rules.r.recipients: a customer beside an event that no mail causes; "
+            "expected new_ticket and follow_up alone"
+        ),
+    ),
+    (
+        "notifications: {rules: {r: {recipients: [owner]}}}",
+        "desk.yaml:1: notifications.rules.r.events: none; expected at least one, or valid: false",
+    ),
+    (
+        "notifications: {rules: {r: {events: [new_ticket]}}}",
+        "desk.yaml:1: notifications.rules.r.recipients: none, and no addresses; expected at least one, or valid: false",
+    ),
+    (
+        "notifications: {rules: {r: {events: [new_ticket], recipients: [customer]}}}",
+        (
+            "desk.yaml:1: notifications.rules.r.texts: none beside a customer; "
+            "expected a text: the shipped ones are for agents"
+        ),
+    ),
+    (
+        "notifications: {rules: {r: {events: [delivery_failure], recipients: [owner], locks: [lock]}}}",
+        "desk.yaml:1: notifications.rules.r.locks: stands beside delivery_failure; expected nothing here",
+    ),
+    (
+        "notifications: {rules: {r: {events: [delivery_failure], recipients: [watchers]}}}",
+        (
+            "desk.yaml:1: notifications.rules.r.recipients: watchers beside delivery_failure; "
+            "expected owner, responsible, queue_agents"
+        ),
+    ),
+    (
+        "notifications: {rules: {r: {events: [new_ticket], recipients: [owner], queues: [Row]}}}",
+        "desk.yaml:1: notifications.rules.r.queues.0: no queue named Row; did you mean Raw?",
+    ),
+    (
+        (
+            "notifications: {rules: {r: {events: [new_ticket], recipients: [owner], "
+            "texts: {en: {subject: s, text: gone.txt}}}}}"
+        ),
+        (
+            "desk.yaml:1: notifications.rules.r.texts.en.text: gone.txt cannot be read; "
+            "expected a text file in UTF-8 beside the desk"
+        ),
     ),
     (
         "outbound: {o: {type: smtp}}",

@@ -44,6 +44,7 @@ def desk(**changes: Any) -> Desk:
                     "subject": "Recusado",
                     "text": "recebido.txt",
                 },
+                "removido": {"type": "auto_remove", "queues": ["suporte"]},
                 "obrigado": {
                     "type": "auto_follow_up",
                     "queues": ["suporte"],

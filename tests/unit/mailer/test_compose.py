@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mailer.compose import MAX_REFERENCES, Letter, compose, header_text, thread, valid_id
+from services.mailer.compose import _CONTROLS, MAX_REFERENCES, Letter, _clean, compose, header_text, thread, valid_id
 from shared.desk.model import Mailbox
 from tests.unit.mailer.desks import MOMENT
 
@@ -125,6 +125,11 @@ def test_a_body_comes_through_in_the_encoding_that_fits(text: str, encoding: str
     message = read(written(text=text))
     assert message["Content-Transfer-Encoding"] == encoding
     assert message.get_content().replace("\r\n", "\n").rstrip() == text.rstrip()
+
+
+@given(st.text())
+def test_what_is_printable_holds_no_control(text: str) -> None:
+    assert _clean(text) == _CONTROLS.sub(" ", text).strip()
 
 
 def test_a_body_loses_control_characters_and_keeps_tabs() -> None:

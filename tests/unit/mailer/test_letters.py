@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 import pytest
 
+from services.mailer.audience import Notification, notifications_for
 from services.mailer.letters import Desktop, Failed, Mail, write_answer, write_failure, write_notification
-from services.mailer.recipients import Notification, Occasion, answer_for, notifications_for, told_of_failure
+from services.mailer.notices import told_of_failure
+from services.mailer.recipients import answer_for
 from services.mailer.texts import shipped
-from shared.desk.model import AutoResponse, Language
+from shared.desk.model import AutoResponse, AutoResponseType, Language, NotificationEvent
 from shared.events import Answer, ArticleFact
 from shared.message_ids import STABLE, Signed, key_of, verify
 from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, added, created, desk, rejected, sign
@@ -28,9 +30,9 @@ def answered(fact: ArticleFact) -> Mail:
 
 
 def notified(fact: ArticleFact, language: Language) -> Mail:
-    [notification, *_] = notifications_for(fact, DESK)
-    agent = notification.agent._replace(language=language)
-    return write_notification(fact, notification._replace(agent=agent), NOTIFICATION, DESKTOP)
+    [notification, *_] = notifications_for(fact, DESK, {})
+    reader = notification.reader._replace(language=language)
+    return write_notification(fact, notification._replace(reader=reader), NOTIFICATION, DESKTOP)
 
 
 HTML = answer_for(created(), DESK)._replace(
@@ -41,12 +43,19 @@ HTML = answer_for(created(), DESK)._replace(
 FAILED = Failed(
     "e1", "cliente@kunde.example", 17, created().number, "suporte@empresa.example",
     sign(TICKET, ANSWER, "empresa.example"), "recipient 550", MOMENT,
+    "suporte", "", "",
 )  # fmt: skip
 
 
 def failure(language: Language) -> Notification:
-    [told, *_] = told_of_failure(FAILED.sender, DESK)
-    return told._replace(agent=told.agent._replace(language=language))
+    [told, *_] = told_of_failure(FAILED, DESK, {})
+    return told._replace(reader=told.reader._replace(language=language))
+
+
+def test_a_failure_is_told_to_the_tickets_own_people_first() -> None:
+    told = told_of_failure(FAILED._replace(owner="bruno", responsible="gone"), DESK, {})
+    assert [each.reader.login for each in told] == ["bruno", "ana"]
+    assert [each.reader.login for each in told_of_failure(FAILED._replace(queue="comercial"), DESK, {})] == ["ana"]
 
 
 MAILS: dict[str, Mail] = {
@@ -68,11 +77,62 @@ def test_the_mail_is_the_one_on_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("language", get_args(Language))
-@pytest.mark.parametrize("occasion", Occasion)
+@pytest.mark.parametrize("occasion", [*get_args(NotificationEvent), *get_args(AutoResponseType)])
 def test_every_occasion_has_its_text_in_every_language(occasion: str, language: str) -> None:
     text = shipped(occasion, language)
     assert text.subject
     assert "<OTRS_TICKET_TicketNumber>" in text.body
+
+
+ANSWERED: dict[AutoResponseType, ArticleFact] = {
+    "auto_reply": created(),
+    "auto_reply_new_ticket": created(follows="9"),
+    "auto_reject": rejected(),
+    "auto_follow_up": added(),
+    "auto_remove": added(state="removed"),
+}
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+@pytest.mark.parametrize("kind", get_args(AutoResponseType))
+def test_an_answer_without_words_of_its_own_has_the_shipped_ones(kind: AutoResponseType, language: Language) -> None:
+    queues = {"suporte": {"language": language}}
+    plain = desk(queues=queues, auto_responses={"r": {"type": kind, "queues": ["suporte"]}})
+    fact = ANSWERED[kind]
+    mail = write_answer(fact, answer_for(fact, plain), "c@k.example", ANSWER, Desktop(plain, {}, sign))
+    message = read(mail)
+    own = shipped(kind, language)
+    assert message["Subject"] == f"[Ticket#{fact.number}] {own.subject}"
+    assert message.get_content().startswith(own.body.partition("<")[0].splitlines()[0])
+    assert f"Ticket#{fact.number}" in message.get_content()
+
+
+def test_the_shipped_words_of_two_languages_or_types_are_never_the_same() -> None:
+    texts = [shipped(kind, language) for kind in get_args(AutoResponseType) for language in get_args(Language)]
+    assert len({text.subject for text in texts}) == len({text.body for text in texts}) == 15
+
+
+def test_an_answer_stands_between_the_queues_salutation_and_signature() -> None:
+    queues = {"suporte": {"salutation": "ola.txt", "signature": "tchau.txt"}}
+    both = desk(queues=queues)
+    texts = {
+        **TEXTS,
+        "ola.txt": "Olá <OTRS_CUSTOMER_REALNAME>,\n",
+        "tchau.txt": "Suporte & Cia\n<OTRS_CONFIG_SystemID>\n",
+        "r.html": "<b>ok</b>\n",
+    }
+    answer = answer_for(created(), both)
+    text = write_answer(created(), answer, "c@k.example", ANSWER, Desktop(both, texts, sign))
+    assert read(text).get_content().replace("\r\n", "\n") == (
+        "Olá cliente@kunde.example,\n\n"
+        "Olá cliente@kunde.example,\n\nseu chamado é 2026030110000017.\n\n"
+        "Suporte & Cia\n10\n"
+    )
+    rich = answer._replace(response=HTML.response)
+    mail = read(write_answer(created(), rich, "c@k.example", ANSWER, Desktop(both, texts, sign)))
+    assert mail.get_body(("html",)).get_content().replace("\r\n", "\n") == (
+        "<p>Olá cliente@kunde.example,</p>\n<b>ok</b>\n<p>Suporte &amp; Cia<br>\n10</p>"
+    )
 
 
 def read(mail: Mail) -> Any:

@@ -3,8 +3,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.mailer.audience import notifications_for
 from services.mailer.loops import Known, Reason, Window, judge, judge_notification
-from services.mailer.recipients import answer_for, notifications_for
+from services.mailer.recipients import answer_for
 from shared.desk.model import Desk
 from shared.events import Answer, ArticleFact, Kind, Origin, TicketCreated
 from tests.unit.mailer.desks import MOMENT, added, created, desk, rejected
@@ -151,7 +152,7 @@ def test_what_is_older_than_sixty_days_leads_to_no_mail(days: int, expected: Rea
 def told(fact: ArticleFact, counts: Counter[Window], desk_: Desk | None = None) -> list[Reason | None]:
     desk_ = desk_ or desk()
     known = Known(counts, frozenset())
-    return [judge_notification(fact, n, desk_, known, MOMENT).reason for n in notifications_for(fact, desk_)]
+    return [judge_notification(fact, n, desk_, known, MOMENT).reason for n in notifications_for(fact, desk_, {})]
 
 
 def test_an_agent_who_answers_like_a_person_is_told_twenty_times_of_one_ticket() -> None:

@@ -1,7 +1,11 @@
-import pytest
+import re
 
-from services.mailer.placeholders import render, render_html, values_of
-from services.mailer.recipients import notifications_for
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.mailer.audience import notifications_for
+from services.mailer.placeholders import render, render_html, values_of, values_of_failure
 from shared.desk.model import NotifiedAgent
 from shared.desk.placeholders import ANSWERS, NOTIFICATIONS
 from shared.events import Answer, ArticleFact, Party
@@ -53,6 +57,24 @@ def test_f1_and_l10_an_answer_repeats_nothing_that_an_unverified_sender_wrote(te
     assert "BUY" in rendered(text, fact, AGENT), "agents see it"
 
 
+_SLOW = re.compile(r"<OTRS_([A-Za-z0-9_:]{1,100})(?:\[([A-Za-z0-9_/+-]{1,64})\])?>")
+PIECES = st.sampled_from(
+    ["<OTRS_", ">", "TICKET_TicketNumber", "<OTRS_CUSTOMER_SUBJECT[9]>", "<OTRS_TICKET_State>", "<OTRS_X>", "[", "]",
+     "<otrs_ticket_state>", "\n", "é", "<<OTRS_TICKET_Queue>>", "<OTRS_EMAIL_DATE[UTC]>"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.text(max_size=5)).map("".join))
+def test_a_text_filled_in_is_the_text_with_each_placeholder_replaced(text: str) -> None:
+    values = values_of(VERIFIED, desk(), None)
+
+    def replaced(match: re.Match[str]) -> str:
+        value = values.get(match[1].lower(), "-")
+        return value if isinstance(value, str) else value(match[2] or "")
+
+    assert render(text, values) == _SLOW.sub(replaced, text)
+
+
 @pytest.mark.parametrize(
     ("subject", "text", "result"),
     [
@@ -82,14 +104,15 @@ def test_an_agent_is_addressed_by_name() -> None:
 
 
 def test_the_desks_check_knows_the_placeholders_that_there_are() -> None:
-    [told, *_] = notifications_for(created(), desk())
+    [told, *_] = notifications_for(created(), desk(), {})
     vouched = created(answer=Answer(address="a@b.example", verified=True))
     assert set(values_of(vouched, desk(), None)) == ANSWERS
-    assert set(values_of(created(), desk(), told.agent)) == NOTIFICATIONS
+    assert set(values_of(created(), desk(), told.reader)) == NOTIFICATIONS
+    assert set(values_of_failure("1", "a@b.example", "why", desk(), told.reader)) <= NOTIFICATIONS
 
 
 def test_a_value_in_html_is_text() -> None:
-    values = values_of(created(title="<b>&</b>"), desk(), notifications_for(created(), desk())[0].agent)
+    values = values_of(created(title="<b>&</b>"), desk(), notifications_for(created(), desk(), {})[0].reader)
     assert render_html("<p>&lt;OTRS_TICKET_Title&gt; <OTRS_Ticket_Title> <OTRS_X></p>", values) == (
         "<p>&lt;b&gt;&amp;&lt;/b&gt; &lt;b&gt;&amp;&lt;/b&gt; -</p>"
     )

@@ -31,7 +31,7 @@ BIRTH = Birth("mailer-0", MOMENT, MOMENT + timedelta(minutes=15), None, {})
 def rows(*facts: ArticleFact, with_: Desk | None = None, **birth: Any) -> list[Outbound]:
     desk_ = with_ or desk()
     desktop = Desktop(desk_, TEXTS, sign)
-    plans = [plan_for(f"e{number}", fact, desk_) for number, fact in enumerate(facts)]
+    plans = [plan_for(f"e{number}", fact, desk_, {}) for number, fact in enumerate(facts)]
     drafts = [draft for plan in plans for draft in drafts_of(plan, desktop, MOMENT)]
     known = Known(Counter(), frozenset())
     judged = [(draft, verdict_of(draft, desk_, known, MOMENT)) for draft in drafts]
@@ -88,7 +88,7 @@ def test_a_mail_leaves_by_the_account_of_its_address() -> None:
 
 def test_only_answers_that_may_go_out_are_counted() -> None:
     facts = [created(), created(answer=Answer(withheld="x")), created(queue="comercial")]
-    plans = [plan_for("e", fact, desk()) for fact in facts]
+    plans = [plan_for("e", fact, desk(), {}) for fact in facts]
     addresses = {window.of for window in windows_for(plans, desk(), MOMENT) if window.of.startswith("address")}
     assert addresses == {"address cliente@kunde.example"}
 

@@ -1,7 +1,7 @@
 import pytest
 
-from services.mailer.recipients import answer_for, deliverable, notifications_for
-from shared.events import ArticleFact, Kind, Origin, Party
+from services.mailer.recipients import answer_for, deliverable
+from shared.events import ArticleFact
 from tests.unit.mailer.desks import added, created, desk, rejected
 
 
@@ -12,6 +12,9 @@ from tests.unit.mailer.desks import added, created, desk, rejected
         (created(follows="9"), "auto_reply_new_ticket", "de-novo"),
         (added(), "auto_follow_up", "obrigado"),
         (rejected(), "auto_reject", "recusado"),
+        (rejected(state="removed"), "auto_reject", "recusado"),
+        (added(state="removed"), "auto_remove", "removido"),
+        (created(state="removed"), "auto_reply", "recebido"),
         (created(queue="comercial"), "auto_reply", ""),
     ],
 )
@@ -28,39 +31,6 @@ def test_the_answer_comes_from_the_address_of_the_queue() -> None:
 def test_a_queue_this_desk_does_not_know_is_the_default_one() -> None:
     answer = answer_for(created(queue="gone"), desk(postmaster_default_queue="suporte"))
     assert answer.name == "recebido"
-
-
-@pytest.mark.parametrize(
-    ("fact", "told"),
-    [
-        (created(), ["new_ticket ana pt-BR", "new_ticket bruno en"]),
-        (added(), ["follow_up ana pt-BR", "follow_up bruno en"]),
-        (rejected(), ["follow_up ana pt-BR", "follow_up bruno en"]),
-        (created(queue="muda"), []),
-        (created(kind=Kind.AUTOMATIC), ["new_ticket ana pt-BR", "new_ticket bruno en"]),
-        (created(kind=Kind.LOOP), []),
-        (created(kind=Kind.BOUNCE), []),
-        (added(kind=Kind.BOUNCE), []),
-        (created(origin=Origin.BACKFILL), []),
-        (created(silent=True), []),
-        (created(sender=Party("", "Suporte@empresa.example")), []),
-        (created(sender=Party("", "chamados@empresa.example")), []),
-        (created(sender=Party("", "bruno@empresa.example")), ["new_ticket ana pt-BR", "new_ticket bruno en"]),
-        (created(sender=Party("", "Bruno@empresa.example"), kind=Kind.OUT_OF_OFFICE), ["new_ticket ana pt-BR"]),
-    ],
-)
-def test_the_agents_of_the_queue_are_told(fact: ArticleFact, told: list[str]) -> None:
-    found = notifications_for(fact, desk())
-    assert [f"{each.occasion} {each.agent.login} {each.agent.language}" for each in found] == told
-
-
-def test_two_agents_with_one_address_are_told_once() -> None:
-    agents = {
-        "ana": {"name": "Ana", "email": "equipe@empresa.example"},
-        "bruno": {"name": "Bruno", "email": "equipe@empresa.example"},
-    }
-    found = notifications_for(created(), desk(agents=agents, queues={"suporte": {"agents": ["ana", "bruno"]}}))
-    assert [each.agent.login for each in found] == ["ana"]
 
 
 @pytest.mark.parametrize(

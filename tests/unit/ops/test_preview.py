@@ -27,7 +27,11 @@ def test_every_mail_of_the_desk_is_shown_once(desk: Path, capsys: pytest.Capture
     assert [line for line in shown.splitlines() if line.startswith("---")] == [
         "--- recibido auto_reply",
         "--- new_ticket es",
-        "--- follow_up es",
+        "--- follow_up_unlocked es",
+        "--- owner_update es",
+        "--- responsible_update es",
+        "--- queue_update es",
+        "--- note es",
     ]
     assert "Hola Maria Exemplo, ticket 2026010210000017." in shown
 
