@@ -33,7 +33,15 @@ run: .venv/.local ## start everything, send one mail through; ONCE=1 stops by it
 	@$(PY) -m ops.stack $(if $(ONCE),--once) $(if $(DESK),--desk $(DESK))
 
 test: .venv/.dev ## every test, in parallel, on real servers (TESTS=path for a part)
-	@$(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests --ignore=tests/containers $(TESTS)
+	@$(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests --ignore=tests/containers --ignore=tests/foreign $(TESTS)
+
+foreign: .venv/.dev ## what we send, read by Python, Go and Node (needs Go, npm and their registries)
+	@command -v go >/dev/null || echo "not run: tests/foreign (go)"; \
+	reader="$${XDG_CACHE_HOME:-$$HOME/.cache}/carteiro/reader"; \
+	if command -v npm >/dev/null; then mkdir -p "$$reader" && cp tests/foreign/node/* "$$reader" && \
+	  npm ci --prefix "$$reader" --silent --no-audit --no-fund --ignore-scripts || exit 69; \
+	else echo "not run: tests/foreign (node)"; fi; \
+	CARTEIRO_NODE_READER="$$reader" $(PY) -m pytest -q tests/foreign
 
 test-containers: .venv/.dev ## the same on containers, and the built image (needs Docker and `make image`)
 	@CARTEIRO_REQUIRE_DOCKER=1 $(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests $(TESTS)
@@ -99,4 +107,4 @@ help:
 	$(call install,requirements-dev.lock)
 	@touch $@ .venv/.local
 
-.PHONY: run test test-containers check manifests image release mutants bench pages setup locks clean-data help
+.PHONY: run test foreign test-containers check manifests image release mutants bench pages setup locks clean-data help
