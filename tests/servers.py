@@ -66,6 +66,7 @@ class Given(BaseSettings):
     interleavings: int = 40
     tickets: int = 20_000
     storm: bool = False
+    mails: int = 400
     ci: bool = Field(default=False, validation_alias="CI")
     docker_host: str = Field(default="unix:///var/run/docker.sock", validation_alias="DOCKER_HOST")
     require_docker: bool = Field(default=False, validation_alias="CARTEIRO_REQUIRE_DOCKER")

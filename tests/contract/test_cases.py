@@ -1,7 +1,8 @@
 """Every rule of OTRS's that we hold to, and every known fault of mail, has a test that bears its id.
 
-`F`: identity and follow-ups, `I`: injection, `B`: bombs, `C`: faults of content; `ligero 5` to `9`: follow-up checks,
-policy of follow-ups, queues by recipient, headers and filters, subjects and numbers.
+`L`: loops and backscatter, `F`: identity and follow-ups, `I`: injection, `B`: bombs, `C`: faults of content;
+`outgoing`: what we send; `ligero 5` to `9`: follow-up checks, policy of follow-ups, queues by recipient, headers and
+filters, subjects and numbers.
 """
 
 import re
@@ -18,7 +19,7 @@ NAMES = [
 OF_NO_PART = {"i5": "no HTML of a mail is shown to anybody", "i8": "nothing is exported to spreadsheets"}
 FAULTS = [
     f"{kind}{number}"
-    for kind, last in (("f", 11), ("i", 8), ("b", 15), ("c", 11))
+    for kind, last in (("l", 12), ("f", 11), ("i", 8), ("b", 15), ("c", 11))
     for number in range(1, last + 1)
     if f"{kind}{number}" not in OF_NO_PART
 ]
@@ -28,6 +29,9 @@ RULES = [
     *("7_1", "7_2", "7_3", "7_4"),
     *("8_1", "8_2", *(f"8_3_{number}" for number in range(1, 8)), "8_4"),
 ]
+
+
+OUTGOING = ("1", "2", "3", "4", "5", "6", "8", "9")  # 7, DKIM and SPF, are the relay's and the operator's
 
 
 def held(rule: str) -> bool:
@@ -46,6 +50,11 @@ def held(rule: str) -> bool:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_has_a_test_of_its_name(fault: str) -> None:
     assert any(re.search(rf"_{fault}(?=_)", name) for name in NAMES)
+
+
+@pytest.mark.parametrize("point", OUTGOING)
+def test_a_point_of_outgoing_mail_has_a_test_of_its_name(point: str) -> None:
+    assert any(f"_outgoing_{point}_" in name for name in NAMES)
 
 
 @pytest.mark.parametrize("rule", RULES)

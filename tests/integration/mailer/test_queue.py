@@ -1,14 +1,19 @@
 """The queue in its database: claims, their ends, holds, and what the statements read."""
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+import yaml
 
+from services.mailer import handlers, plans
+from services.mailer.letters import Mail, write_notification
 from services.mailer.queue_store import Batch, QueueStore, Report
 from services.mailer.states import Outcome, Result, Retry, after
 from shared.events import Answer, BouncedRecipient, Kind
@@ -180,6 +185,51 @@ async def test_mail_leaves_through_another_account_only_when_nobody_serves_its_o
     assert await after(0) == "novo", "the other was away too: what it saw before counts no more"
     assert await after(1) == "novo"
     assert await after(2) == "padrao"
+
+
+async def test_mails_are_composed_in_slices_and_outside_of_the_transaction(
+    world: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins = [f"agent{n}" for n in range(30)]
+    path = write_desk(tmp_path, NOWHERE, agents=logins)
+    data = yaml.safe_load(path.read_text())
+    data["agents"] = {login: {"name": login, "email": f"{login}@agents.example"} for login in logins}
+    path.write_text(yaml.safe_dump(data))
+    found = await world(NOWHERE)
+    path.write_text(yaml.safe_dump(data))
+    await found.desk.check()
+    inside: list[bool] = []
+    composed, ticks = 0, 0
+    batch, write = QueueStore.batch, write_notification
+
+    @contextlib.asynccontextmanager
+    async def watched(store: QueueStore) -> AsyncIterator[Batch]:
+        async with batch(store) as each:
+            inside.append(True)
+            yield each
+            inside.clear()
+
+    def counted(*given: Any) -> Mail:
+        nonlocal composed
+        composed += 1
+        assert not inside, "a transaction that waits for texts is ended by its own time-out"
+        return write(*given)
+
+    async def others() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(QueueStore, "batch", watched)
+    monkeypatch.setattr(plans, "write_notification", counted)
+    monkeypatch.setattr(handlers, "SLICE_SECONDS", -1)
+    task = asyncio.create_task(others())
+    await queue(found, *[f"k{n}@kunde.example" for n in range(5)])
+    task.cancel()
+    assert composed == 150
+    assert ticks >= composed, "between any two mails something else could run"
+    assert await found.pool.fetchval("SELECT count(*) FROM mailer.outbound") == 155
 
 
 async def test_who_is_out_of_office_is_read_from_ticketing(world: Make, tmp_path: Path) -> None:
