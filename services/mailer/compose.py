@@ -38,6 +38,7 @@ class Letter(NamedTuple):
     """What a mail says. `html` empty: the text alone. `sender` and `recipient.address` are ASCII; identifiers carry
     their angle brackets.
 
+    `reply_to`: an address, where replies shall not go to the sender's (ASCII; empty: they do).
     `to` and `cc`: what an agent's mail shows to all who get it, instead of the recipient alone. `by_agent`: a person
     wrote it. `answer`: RFC 3834 tells an automatic answer (`auto-replied`) from what no mail asked for
     (`auto-generated`).
@@ -57,6 +58,7 @@ class Letter(NamedTuple):
     to: Sequence[Mailbox] = ()
     cc: Sequence[Mailbox] = ()
     by_agent: bool = False
+    reply_to: str = ""
 
 
 def compose(letter: Letter) -> bytes:
@@ -64,6 +66,7 @@ def compose(letter: Letter) -> bytes:
     head = [
         f"Date: {format_datetime(letter.date)}",
         f"From: {_mailbox(letter.sender)}",
+        *([f"Reply-To: {letter.reply_to}"] if letter.reply_to else []),
         "To: " + ",\r\n ".join(map(_mailbox, letter.to or [letter.recipient])),
         *(["Cc: " + ",\r\n ".join(map(_mailbox, letter.cc))] if letter.cc else []),
         f"Subject: {header_text(letter.subject)}",

@@ -167,6 +167,7 @@ def _write(
             date=fact.occurred_at,
             answer=agent is None,
             loop_mark=desk.ticket.system_id,
+            reply_to="" if agent else _plus(sender, fact.number, desk),
         )
     )
     return Mail(raw, message_id)
@@ -198,8 +199,15 @@ def write_reply(fact: AgentReplied, text: str, address: str, delivery: str, desk
         to=to,
         cc=cc,
         by_agent=True,
+        reply_to=_plus(sender, fact.number, desk),
     )
     return Mail(compose(letter), message_id)
+
+
+def _plus(sender: Mailbox, number: str, desk: Desk) -> str:
+    """Where replies find their ticket though subject and ids are lost; empty where the desk does not want it."""
+    local, _, domain = sender.address.rpartition("@")
+    return f"{local}+{number}@{domain}" if desk.ticket.plus_address and number and len(local) + len(number) < 64 else ""
 
 
 def _signed(sign: Sign, ticket: str, delivery: str, domain: str) -> str:

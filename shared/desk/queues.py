@@ -58,6 +58,11 @@ class Ticket(Part):
         title="SystemID",
         description="Digits that tell this system's ticket numbers from those of others.",
     )
+    plus_address: bool = Field(
+        False,
+        description="Whether mails to customers ask for replies to the queue's address with the ticket's number behind "
+        "a plus (support+NUMBER@company.example): only where the mail server takes such addresses.",
+    )
     check_system_id: bool = Field(
         True,
         title="CheckSystemID",

@@ -18,6 +18,7 @@ from shared.desk.model import Desk, Mailbox, Outbound
 from shared.events import Answer, ArticleFact
 from shared.message_ids import STABLE, Signed, key_of, verify
 from tests.unit.mailer.desks import KEYS, MOMENT, TEXTS, TICKET, added, created, desk, sign
+from tests.unit.mailer.test_loop_cases import decided
 
 DESK = desk()
 
@@ -67,6 +68,17 @@ def test_outgoing_4_the_id_is_signed_and_the_same_again_from_is_ours_and_there_i
     assert mail["From"].addresses[0].addr_spec == "suporte@empresa.example"
     assert len(mail.get_all("Date")) == 1
     assert mail["Reply-To"] is None
+
+
+def test_outgoing_4_a_reply_to_the_plus_address_finds_its_ticket_without_subject_and_ids() -> None:
+    with_ = desk(ticket={"plus_address": True})
+    mail = read(answered(created(), with_))
+    assert mail["Reply-To"] == "suporte+2026030110000017@empresa.example"
+    raw = f"From: {created().answer.address}\r\nTo: {mail['Reply-To']}\r\nSubject: Oi\r\n\r\nBom dia\r\n".encode()
+    [found, *_] = decided(raw, with_).candidates
+    assert (found.check, found.value) == ("plus_address", created().number)
+    [first, *_] = notifications_for(created(), with_, {})
+    assert b"\r\nReply-To" not in write_notification(created(), first, key_of("n"), Desktop(with_, TEXTS, sign)).raw
 
 
 @pytest.mark.parametrize("subject", ["[Ticket#2026030110000017] Oi", "Re: Ticket#2026030110000017 Oi", "Oi"])
