@@ -142,6 +142,7 @@ def test_no_text_of_a_stranger_is_verified_or_raises(text: str) -> None:
     assert verify(text, [NEW, OLD]) is None
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=10, max_size=32), st.integers(1, 16))
 def test_the_characters_are_those_of_base32(digest: bytes, characters: int) -> None:
     assert _base32(digest, characters) == base64.b32encode(digest[:10]).decode().lower()[:characters]

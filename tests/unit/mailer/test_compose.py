@@ -3,7 +3,7 @@ import email.policy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.mailer.compose import _CONTROLS, MAX_REFERENCES, Letter, _clean, compose, header_text, thread, valid_id
@@ -127,6 +127,7 @@ def test_a_body_comes_through_in_the_encoding_that_fits(text: str, encoding: str
     assert message.get_content().replace("\r\n", "\n").rstrip() == text.rstrip()
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_what_is_printable_holds_no_control(text: str) -> None:
     assert _clean(text) == _CONTROLS.sub(" ", text).strip()

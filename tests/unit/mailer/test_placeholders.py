@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.mailer.audience import notifications_for
@@ -64,6 +64,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES | st.text(max_size=5)).map("".join))
 def test_a_text_filled_in_is_the_text_with_each_placeholder_replaced(text: str) -> None:
     values = values_of(VERIFIED, desk(), None)
