@@ -62,8 +62,10 @@ def _text_of_answer(answer: Answer, response: AutoResponse | Refusal, desktop: D
     body = desktop.texts.get(response.text, "") if response.text else own.body
     queue = desktop.desk.queue(answer.queue) or Queue()
     before, behind = (desktop.texts.get(each or "", "").rstrip() for each in (queue.salutation, queue.signature))
-    parts = [part for part in (before, body.rstrip(), behind) if part]
     markup = desktop.texts.get(response.html, "") if response.html else ""
+    if not before and not behind:
+        return Text(response.subject or own.subject, body, markup)
+    parts = [part for part in (before, body.rstrip(), behind) if part]
     if markup:
         markup = "".join((_paragraph(before), markup, _paragraph(behind)))
     return Text(response.subject or own.subject, "\n\n".join(parts) + "\n", markup)
