@@ -33,7 +33,7 @@ run: .venv/.local ## start everything, send one mail through; ONCE=1 stops by it
 	@$(PY) -m ops.stack $(if $(ONCE),--once) $(if $(DESK),--desk $(DESK))
 
 test: .venv/.dev ## every test, in parallel, on real servers (TESTS=path for a part)
-	@$(PY) -m pytest -n 2 --dist worksteal -q --ignore=tests/manifests --ignore=tests/containers --ignore=tests/foreign $(TESTS)
+	@$(PY) -m pytest -n 3 --dist worksteal -q --ignore=tests/manifests --ignore=tests/containers --ignore=tests/foreign $(TESTS)
 
 foreign: .venv/.dev ## what we send, read by Python, Go and Node (needs Go, npm and their registries)
 	@command -v go >/dev/null || echo "not run: tests/foreign (go)"; \
