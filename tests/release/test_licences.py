@@ -25,7 +25,12 @@ ALLOWED = {
 }
 ALLOWED |= {"GPL-3.0-only", "GPL-3.0-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later"}
 # Packages whose metadata name no SPDX licence: what their licence file says
-READ_BY_HAND = {"async-timeout": "Apache-2.0", "google-re2": "BSD-3-Clause"}
+READ_BY_HAND = {
+    "async-timeout": "Apache-2.0",
+    "google-re2": "BSD-3-Clause",
+    "protobuf": "BSD-3-Clause",
+    "rich-click": "MIT",
+}
 
 
 def licences(component: dict[str, Any]) -> set[str]:
