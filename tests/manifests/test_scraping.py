@@ -126,6 +126,12 @@ accounts:
     made.stop()
 
 
+_OF_A_CUSTOMER = """
+    SELECT a.from_address, t.number FROM ticketing.articles a JOIN ticketing.tickets t ON t.id = a.ticket_id
+    WHERE a.from_address LIKE $1 ORDER BY t.id LIMIT 1
+"""
+
+
 async def poison(made: Installation) -> None:
     """A record that is no mail."""
     producer = Producer(made.servers.kafka, made.prefix, client_id="poison")
@@ -150,10 +156,8 @@ async def test_prometheus_scrapes_it_and_finds_all_that_rules_and_panels_ask_for
             await made.deliver_all(customers(6, made.support, made.domain) + automatic(2, made.support, made.domain))
             await poison(made)
             await made.settled(8, 6)
-            (number,) = (await made.rows("SELECT number FROM ticketing.tickets ORDER BY id LIMIT 1"))[0]
-            again = reply(
-                f"c0@{made.domain}", made.support, f"<r@{made.domain}>", f"Re: [Ticket#{number}]", "", "subject"
-            )
+            customer, number = (await made.rows(_OF_A_CUSTOMER, f"c%@{made.domain}"))[0]
+            again = reply(customer, made.support, f"<r@{made.domain}>", f"Re: [Ticket#{number}]", "", "subject")
             await made.deliver_all([again])
             taken = 'carteiro_messages_processed_total{outcome="article_added"} == 1'
             await made.until(lambda: prometheus.value(taken), "the last mail is scraped")
