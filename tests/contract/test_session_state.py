@@ -12,7 +12,10 @@ LEFT_BEHIND = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "services").rglob("*.py")), ids=lambda path: path.stem)
+OURS = sorted(path for top in ("services", "ops") for path in (ROOT / top).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
 def test_no_statement_outlives_its_transaction(path: Path) -> None:
     assert LEFT_BEHIND.findall(path.read_text(encoding="utf-8")) == []
 
