@@ -1,7 +1,7 @@
-"""Debian's Prometheus on the services of one installation, with the alert rules that are shipped.
+"""Debian's Prometheus on the services of one installation.
 
-Nobody waits for minutes in a test: what the rules measure in minutes is measured in seconds here (`for: 5m` is
-`for: 5s`, `> 900` seconds is `> 15`). Everything else is as it is shipped.
+`faster`: nobody waits for minutes in a test; what the rules measure in minutes is measured in seconds there (`for: 5m`
+is `for: 5s`, `> 900` seconds is `> 15`). Everything else is as it is shipped.
 """
 
 import json
@@ -10,12 +10,12 @@ import re
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import yaml
 
@@ -46,10 +46,26 @@ def faster(rules: str) -> str:
 class Prometheus:
     url: str
 
+    def asked(self, path: str, **words: str) -> Any:
+        """`data` of an answer; None while it starts."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urlencode(words)}", timeout=30) as answer:
+                return json.load(answer)["data"]
+        except OSError:
+            return None
+
+    def up(self) -> set[str]:
+        """Label `service` of the targets that answer."""
+        targets = (self.asked("targets") or {"activeTargets": []})["activeTargets"]
+        return {each["labels"]["service"] for each in targets if each["health"] == "up"}
+
+    def rules(self) -> list[dict[str, Any]]:
+        return [rule for group in (self.asked("rules") or {"groups": []})["groups"] for rule in group["rules"]]
+
     def firing(self) -> dict[str, list[dict[str, str]]]:
         """Alert -> labels of each that fires."""
         firing: dict[str, list[dict[str, str]]] = {}
-        for alert in self._asked("alerts")["alerts"]:
+        for alert in (self.asked("alerts") or {"alerts": []})["alerts"]:
             if alert["state"] == "firing":
                 firing.setdefault(alert["labels"]["alertname"], []).append(alert["labels"])
         return firing
@@ -59,40 +75,40 @@ class Prometheus:
 
     def value(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
         """Labels -> value now."""
-        answer = self._asked(f"query?query={quote(expression)}")
+        answer = self.asked("query", query=expression) or {"result": []}
         return {tuple(sorted(each["metric"].items())): float(each["value"][1]) for each in answer["result"]}
-
-    def _asked(self, what: str) -> Any:
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{what}", timeout=30) as answer:
-                return json.load(answer)["data"]
-        except OSError:
-            return {"alerts": [], "result": []}  # it is starting
 
 
 @contextmanager
-def scraping(program: str, ports: Sequence[int], folder: Path) -> Iterator[Prometheus]:
-    """Until the end of the block; every second."""
+def scraping(program: str, ports: Mapping[str, int], folder: Path, rules: str) -> Iterator[Prometheus]:
+    """Until the end of the block; every second. `ports`: of each service, its label."""
     (port,) = free_ports(1)
-    rules = folder / "rules.yaml"
-    rules.write_text(faster(RULES.read_text(encoding="utf-8")))
-    job = {"job_name": "carteiro", "static_configs": [{"targets": [f"127.0.0.1:{each}" for each in ports]}]}
+    (folder / "rules.yaml").write_text(rules)
+    name_targets(ports, folder)
     configuration = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(rules)],
-        "scrape_configs": [job],
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [{"job_name": "carteiro", "file_sd_configs": [{"files": ["targets.json"]}]}],
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
     command = [
         program,
-        f"--config.file={folder / 'prometheus.yaml'}",
-        f"--storage.tsdb.path={folder / 'prometheus'}",
+        "--config.file=prometheus.yaml",
+        "--storage.tsdb.path=prometheus",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
     ]
     with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         yield Prometheus(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         process.wait(30)
+
+
+def name_targets(ports: Mapping[str, int], folder: Path) -> None:
+    """Prometheus watches the file: a service that is started again has another port."""
+    named = [{"targets": [f"127.0.0.1:{port}"], "labels": {"service": name}} for name, port in ports.items()]
+    (folder / "new.json").write_text(json.dumps(named))
+    (folder / "new.json").rename(folder / "targets.json")

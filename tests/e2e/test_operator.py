@@ -60,7 +60,9 @@ def scraped(program: str, installation: Installation) -> Iterator[Callable[[], P
     open_: list[Any] = []
 
     def begin() -> Prometheus:
-        context = debian.scraping(program, list(installation.ports.values()), installation.folder)
+        context = debian.scraping(
+            program, installation.ports, installation.folder, debian.faster(debian.RULES.read_text(encoding="utf-8"))
+        )
         open_.append(context)
         return context.__enter__()
 

@@ -4,24 +4,16 @@
 """
 
 import asyncio
-import json
 import os
 import re
-import shutil
-import subprocess
-import urllib.parse
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ops.monitoring import pictures, rules
 from ops.monitoring.boards import BOARDS
-from ops.stack.settings import free_ports
 from shared.clock import monotonic, now
 from shared.kafka.producer import Outgoing, Producer
 from shared.metrics import VALUES
@@ -29,6 +21,7 @@ from shared.topics import RECEIVED
 from tests.contract.test_rules import exported
 from tests.e2e.installation import DESK, SERVICES, Installation
 from tests.e2e.mails import automatic, customers, reply
+from tests.e2e.prometheus import Prometheus, found, name_targets, scraping
 from tests.otlp import receiving
 from tests.servers import Servers
 
@@ -41,75 +34,6 @@ RARE = {
     "carteiro_notification_suppressed_total": "notifications that were withheld",
     "carteiro_oauth_grant_refused": "an account that logs in with OAuth2",
 }
-
-
-class Prometheus:
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def asked(self, path: str, **words: str) -> Any:
-        """`data` of an answer; None while nothing answers."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(words)}", timeout=30) as got:
-                return json.loads(got.read())["data"]
-        except OSError:
-            return None
-
-    def up(self) -> set[str]:
-        return {
-            t["labels"]["service"]
-            for t in (self.asked("targets") or {"activeTargets": []})["activeTargets"]
-            if t["health"] == "up"
-        }
-
-    def value(self, expr: str) -> float:
-        """Of the first series; 0 where there is none."""
-        found = (self.asked("query", query=expr) or {"result": []})["result"]
-        return float(found[0]["value"][1]) if found else 0.0
-
-    def firing(self) -> set[str]:
-        alerts = (self.asked("alerts") or {"alerts": []})["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-
-    def rules(self) -> list[dict[str, Any]]:
-        return [rule for group in (self.asked("rules") or {"groups": []})["groups"] for rule in group["rules"]]
-
-
-def name_targets(made: Installation, folder: Path) -> None:
-    """Prometheus watches the file: a service that is started again has another port."""
-    named = [{"targets": [f"127.0.0.1:{made.ports[name]}"], "labels": {"service": name}} for name in SERVICES]
-    (folder / "new.json").write_text(json.dumps(named))
-    (folder / "new.json").rename(folder / "targets.json")
-
-
-@contextmanager
-def scraping(made: Installation, folder: Path) -> Iterator[Prometheus]:
-    """Every second, with the rules as they are shipped."""
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("prometheus is not on PATH")
-    (port,) = free_ports(1)
-    (folder / "rules.yaml").write_text(rules.rules_yaml())
-    name_targets(made, folder)
-    settings = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["rules.yaml"],
-        "scrape_configs": [{"job_name": "carteiro", "file_sd_configs": [{"files": ["targets.json"]}]}],
-    }
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(settings))
-    command = [
-        program,
-        "--config.file=prometheus.yaml",
-        "--storage.tsdb.path=data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--enable-feature=exemplar-storage"], cwd=folder, stdout=log, stderr=log)
-    try:
-        yield Prometheus(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture
@@ -143,16 +67,19 @@ async def test_prometheus_scrapes_it_and_finds_all_that_rules_and_panels_ask_for
     installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     made = installation
+    program = found()
+    if program is None:
+        pytest.skip("no prometheus: tools/debian.sh prometheus=prometheus unpacks Debian's")
     with receiving() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         made.start(*SERVICES)
         place = tmp_path_factory.mktemp("prometheus")
-        with scraping(made, place) as prometheus:
+        with scraping(program, ports_of(made), place, rules.rules_yaml()) as prometheus:
             await made.until(lambda: prometheus.up() == set(SERVICES), "every service is scraped")
             began = now().timestamp()
             await made.watching()
             begun = "count(carteiro_mail_to_response_seconds_count == 0)"
-            await made.until(lambda: prometheus.value(begun) == 1, "answers are counted from 0")
+            await made.until(lambda: set(prometheus.value(begun).values()) == {1}, "answers are counted from 0")
             await made.deliver_all(customers(6, made.support, made.domain) + automatic(2, made.support, made.domain))
             await poison(made)
             await made.settled(8, 6)
@@ -185,9 +112,13 @@ async def test_prometheus_scrapes_it_and_finds_all_that_rules_and_panels_ask_for
                 assert await asyncio.to_thread(pictures.main, [*span, folder]) == 0
 
 
+def ports_of(made: Installation) -> dict[str, int]:
+    return {name: made.ports[name] for name in SERVICES}
+
+
 def judged(prometheus: Prometheus) -> bool:
-    found = prometheus.rules()
-    return len(found) == len(all_rules()) and all(rule["lastEvaluation"][:4] > "0001" for rule in found)
+    read = prometheus.rules()
+    return len(read) == len(all_rules()) and all(rule["lastEvaluation"][:4] > "0001" for rule in read)
 
 
 def all_rules() -> list[dict[str, Any]]:
@@ -224,7 +155,7 @@ async def a_longer_run(made: Installation, place: Path, seconds: float) -> None:
                 stopped.add(name)
             elif passed >= end and name in stopped and name not in made.processes:
                 made.start(name)
-                name_targets(made, place)
+                name_targets(ports_of(made), place)
         batch += 1
         mails = customers(4, made.support, made.domain, mark=f"b{batch}-") + automatic(1, made.support, made.domain)
         await made.deliver_all([mail.named(f"x{batch}") for mail in mails])
