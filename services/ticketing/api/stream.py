@@ -75,6 +75,7 @@ class Events:
         self._taken = 0
         self._places: dict[int, int] = {}
         self._before: dict[int, int] = {}  # the places where what is remembered begins
+        self._begun = asyncio.Event()  # places are known: what happened earlier cannot be told from nothing
         self._news = asyncio.Event()
         self.streams = 0
         self.last_progress = monotonic()
@@ -83,9 +84,8 @@ class Events:
         while True:
             try:
                 async with reading(self._kafka, self._prefix, EVENTS) as reader:
-                    if not self._places:
-                        self._places = dict(reader.ends)
-                        self._before = dict(reader.ends)
+                    if not self._begun.is_set():
+                        self.begin(reader.ends)
                     async for records in reader.follow(self._places):
                         self.last_progress = monotonic()
                         for record in records:
@@ -94,6 +94,11 @@ class Events:
                 log.info("no events for streams", extra=fields(action="stream_waits", cause=describe(error)))
             self.last_progress = monotonic()
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    def begin(self, places: Mapping[int, int]) -> None:
+        """The topic is read from these offsets on."""
+        self._places = self._before = dict(places)
+        self._begun.set()
 
     def _take(self, record: Record) -> None:
         self._places = self._places | {record.partition: record.offset + 1}
@@ -112,10 +117,14 @@ class Events:
         self._news = asyncio.Event()
 
     async def stream(self, token: Token, after: str) -> AsyncIterator[str]:
-        """Until the process stops or ten minutes are over. `after`: the id of the last event that was seen."""
+        """Until the process stops or ten minutes are over. `after`: the id of the last event that was seen. What
+        happens behind the line `retry` is given."""
         ends = monotonic() + STREAM_SECONDS
         self.streams += 1
         try:
+            while not self._begun.is_set() and monotonic() < ends and not self._stop.is_set():
+                if not await self._waited(self._begun):
+                    yield ": Kafka is not read yet\n\n"
             position, lost = self._found(after)
             yield "retry: 2000\n\n"
             if lost:
@@ -155,7 +164,7 @@ class Events:
         return self._taken, False
 
     async def _waited(self, news: asyncio.Event) -> bool:
-        """False: nothing came for a while."""
+        """For that, or the end of the process. False: nothing came for a while."""
         stopping = asyncio.create_task(self._stop.wait())
         waiting = asyncio.create_task(news.wait())
         try:
