@@ -22,7 +22,8 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
-from ops.monitoring.boards import BOARDS, Board, Panel
+from ops.monitoring.boards import BOARDS
+from ops.monitoring.panels import Board, Panel
 
 _SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _UNITS = {"ops": "reqps"}

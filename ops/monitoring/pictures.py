@@ -16,7 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from ops.monitoring.boards import BOARDS, Board, Panel, Query
+from ops.monitoring.boards import BOARDS
+from ops.monitoring.panels import Board, Panel, Query
 
 _POINTS = 120
 _INCHES_WIDE, _ROW_INCHES = 15.0, 1.9

@@ -13,8 +13,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from ops.monitoring.boards import BOARDS, Board, NoSuchPanel, Panel, place_of
+from ops.monitoring.boards import BOARDS, NoSuchPanel, place_of
 from ops.monitoring.dashboards import FILES, board_json
+from ops.monitoring.panels import Board, Panel
 from tests.contract.test_rules import ALERTS, ROOT, RUNBOOKS, unknown_names
 
 COMPONENT = ROOT / "deploy" / "k8s" / "components" / "monitoring"

@@ -260,7 +260,7 @@ async def test_a_token_that_ends_in_the_middle_of_a_connection_is_replaced(
         await server.answers("* SEARCH")
         await server.hears("IDLE")
         await server.says("+ idling")
-        await asyncio.sleep(2.1)
+        await asyncio.sleep(2.1)  # the life of the first token, by the clock of both ends
         await server.says("* BYE Session invalidated - AccessTokenExpired")
 
     async def goes_on(server: Server) -> None:

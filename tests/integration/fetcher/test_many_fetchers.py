@@ -105,7 +105,7 @@ async def test_nothing_is_lost_and_every_mailbox_ends_empty(
         for _ in range(rounds):
             for box in boxes:
                 server.put(box, [mail(next(numbers)) for _ in range(mails // rounds)])
-            await asyncio.sleep(120 / rounds if LONG else 0.5)
+            await asyncio.sleep(120 / rounds if LONG else 0.5)  # mail arrives while fetchers fall
         await until(lambda: storm.disturbed >= FETCHERS and not any(map(server.left, boxes)), 300)
     finally:
         storm.over.set()
